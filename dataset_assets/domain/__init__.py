@@ -1,0 +1,1 @@
+"""What things are. Pure: no Dagster, network, disk, clock or unseeded randomness."""
