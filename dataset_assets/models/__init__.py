@@ -1,0 +1,1 @@
+"""Neural networks behind one-method classes; torch is imported when one is built."""
