@@ -20,6 +20,7 @@ def is_lawful(state: str, reason: str | None) -> bool:
     """Whether the pair is one that a row of `raw_images` may hold: no reason when stored, else one from the list."""
     return state in REASONS and (reason is None if state == "stored" else reason in REASONS[state])
 
+
 # Why a line or file of an export is no record; the row of `rejected_records` says more in its detail.
 REJECT_REASONS = (
     "bad_encoding",
@@ -31,6 +32,9 @@ REJECT_REASONS = (
     "bad_date",
     "duplicate_id",
     "unsafe_path",
-    "record_without_image",  # a sidecar whose image is not beside it
+    "unreadable_file",
     "orphan_file",  # an image that no record names
 )
+
+# Errors of a per-image table that tell of a stored file gone or changed, not of the image.
+FILE_ERRORS = ("missing_file", "damaged_file")

@@ -1,0 +1,61 @@
+"""Where images come from: one module for each system, its records in, rows of the shared schemas out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from dataset_assets.domain.schemas import Table
+
+
+class DamagedExport(Exception):
+    """An export that ends too early or cannot be unpacked; a shorter table would be a silent loss."""
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What reading an export found beside its records."""
+
+    records: int
+    rejected: pl.DataFrame
+
+
+class Adapter(Protocol):
+    """What each source module offers. `name` is the source's name in dataset.yaml, `source` its block there."""
+
+    # One row per record, columns as published, typed; `image_id`, `year`, `record_file`, `record_line` come first.
+    # Sorted by year, then image_id, so that a year is read alone.
+    SNAPSHOT: Table
+
+    def fingerprint(self, source: Any) -> str:
+        """Hex digest that changes when the export's files do (names, sizes, modification times)."""
+
+    def read_snapshot(self, name: str, source: Any, into: Path, say: Callable[[str], None]) -> ReadReport:
+        """Stream the export into the Parquet file `into`; `say` receives a line of progress every few seconds.
+
+        Raises: DamagedExport when a file is cut off.
+        """
+
+    def image_metadata(self, snapshot: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows of `image_metadata` from rows of the snapshot."""
+
+    def tag_metadata(self, snapshot: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows of `tag_metadata` from rows of the snapshot."""
+
+    def locate(self, source: Any, listed: pl.DataFrame) -> pl.DataFrame:
+        """Where the image of each row of `image_metadata` lies.
+
+        Returns: image_id, location (a path, or `archive!member`; null = not there), size and mtime_ns of that file.
+        """
+
+    def orphans(self, source: Any, snapshot: pl.LazyFrame) -> pl.DataFrame:
+        """Files of the source that no record names, as rows of `rejected_records`."""
+
+
+def adapters() -> Mapping[str, Adapter]:
+    """The adapter of each kind of source."""
+    from dataset_assets.sources import danbooru, gallery_dl
+
+    return {"danbooru": danbooru, "gallery_dl": gallery_dl}
