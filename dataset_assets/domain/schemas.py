@@ -177,14 +177,14 @@ IMAGE_FACTS = Table(
         Column("mode", pl.String, "colour mode: RGB, RGBA, P, CMYK, L, I;16, ..."),
         Column("width", pl.Int32, "width of the stored pixels, before any rotation"),
         Column("height", pl.Int32, "height of the stored pixels"),
-        Column("frames", pl.Int32, "frames; 1 = a still image"),
+        Column("frames", pl.Int32, "frames; 1 = a still image; of an animated PNG, those of the animation"),
         Column("is_animated", pl.Boolean, "more than one frame"),
         Column("has_alpha", pl.Boolean, "any pixel less than opaque"),
         Column("orientation", pl.Int8, "EXIF orientation 1 to 8; null = not given"),
         Column("icc_profile", pl.String, "description of the embedded ICC profile; null = none"),
-        Column("is_srgb", pl.Boolean, "no profile, or an sRGB one"),
-        Column("pixel_hash", pl.String, "hash of the upright RGBA pixels: equal for every lossless re-encoding"),
-        Column("perceptual_hash", pl.UInt64, "64-bit difference hash of the flattened upright image"),
+        Column("is_srgb", pl.Boolean, "no profile or an sRGB one; false for CMYK"),
+        Column("pixel_hash", pl.String, "hash of the upright RGBA (or CMYK) pixels, equal for lossless re-encodings"),
+        Column("perceptual_hash", pl.UInt64, "64-bit difference hash; 0 = one colour, says nothing"),
         Column("luma_mean", pl.Float32, "mean luma, 0 to 255"),
         Column("luma_spread", pl.Float32, "standard deviation of luma"),
         Column("white_share", pl.Float32, "share of near-white pixels, 0 to 1"),
@@ -258,7 +258,8 @@ ROW_HISTORY = Table(
 
 # Tables whose columns do not depend on settings, by name.
 TABLES = {
-    table.name: table for table in (REJECTED_RECORDS, IMAGE_METADATA, TAG_METADATA, RAW_IMAGES, IMAGE_FACTS, TRAINING_IMAGES)
+    table.name: table
+    for table in (REJECTED_RECORDS, IMAGE_METADATA, TAG_METADATA, RAW_IMAGES, IMAGE_FACTS, TRAINING_IMAGES)
 }
 
 
