@@ -1,0 +1,83 @@
+"""Which images are kept: ordered rules, the first broken one being the reason why an image is not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from dataset_assets.domain.selection_columns import COLUMNS, PUBLIC_COLUMNS, candidates
+from dataset_assets.domain.selection_where import WhereError, where_expression
+
+__all__ = [
+    "COLUMNS",
+    "PUBLIC_COLUMNS",
+    "Rule",
+    "WhereError",
+    "candidates",
+    "drop_reason",
+    "funnel",
+    "subset_rules",
+    "where_expression",
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What keeps an image, under the name that stands as reason where it does not. Null is not kept."""
+
+    name: str
+    keeps: pl.Expr
+
+
+def drop_reason(rules: Sequence[Rule]) -> pl.Expr:
+    """The name of the first rule that a row breaks; null = it breaks none and is kept."""
+    # As long as the rows, so that rules without a column in them, which are one value long, are spread over all.
+    reason: pl.Expr = pl.repeat(None, pl.len(), dtype=pl.String)
+    for rule in reversed(rules):
+        reason = pl.when(rule.keeps.fill_null(False)).then(reason).otherwise(pl.lit(rule.name))
+    return reason.alias("drop_reason")
+
+
+def funnel(rows: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
+    """How many rows each rule dropped and how many it left, in order; the first row counts the candidates.
+
+    Returns: rule, dropped, left.
+    Raises: ValueError when a row's drop_reason is none of the rules, since it would be counted nowhere.
+    """
+    counted = dict(rows["drop_reason"].value_counts().iter_rows())
+    counted.pop(None, None)
+    if unknown := sorted(counted.keys() - set(rules)):
+        raise ValueError(f"drop_reason {unknown[0]!r} is no rule; the rules are {', '.join(rules)}")
+    steps = [("candidates", 0, rows.height)]
+    for rule in rules:
+        dropped = counted.get(rule, 0)
+        steps.append((rule, dropped, steps[-1][2] - dropped))
+    return pl.DataFrame(steps, schema={"rule": pl.String, "dropped": pl.Int64, "left": pl.Int64}, orient="row")
+
+
+def subset_rules(
+    *,
+    is_source_wanted: bool = True,
+    is_license_enough: bool = True,
+    asks_tags: bool = False,
+    where: str | None = None,
+) -> list[Rule]:
+    """A subset's rules for the candidates of one source, in the order in which they are asked.
+
+    `is_source_wanted`, `is_license_enough`: whether the subset takes the source, and its licence.
+    `asks_tags`: whether the subset has a tag query; its answer stands in the column `matches`, as `tag_query.matches`
+    gives it.
+    `where`: a condition for `where_expression`.
+    Raises: WhereError when the condition is refused.
+    """
+    rules = [
+        Rule("source", pl.lit(is_source_wanted)),
+        Rule("license", pl.lit(is_license_enough)),
+        Rule("not_stored", pl.col("state") == "stored"),
+        Rule("undecodable", pl.col("is_decoded")),
+    ]
+    if asks_tags:
+        rules.append(Rule("tags", pl.col("matches")))
+    if where is not None:
+        rules.append(Rule("where", where_expression(where)))
+    return rules
