@@ -1,0 +1,381 @@
+"""`dataset.yaml` as typed settings; whatever is wrong in it is said at once, with the path of the key."""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from dataset_assets.domain import identity, selection, tag_query, training
+
+MAX_CONFIG_BYTES = 1_000_000
+FIRST_YEAR, LAST_YEAR = 1990, 2100
+
+
+class ConfigError(Exception):
+    """A dataset.yaml that cannot be used; the message is for the person who edits it."""
+
+
+class Settings(BaseModel):
+    """A block of dataset.yaml: unknown keys are refused, values are read-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The folder that relative paths start from; set by `load_config` on the blocks that hold paths.
+    _folder: Path = PrivateAttr(default=Path())
+
+
+def parse_years(value: object) -> tuple[int, ...]:
+    """Years from `2005..2021`, `2019` or `[2019, 2021]`, ascending.
+
+    Raises: ValueError when they are no years, stand in the wrong order or leave 1990 to 2100.
+    """
+    if isinstance(value, str) and (span := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", value)):
+        first, last = int(span[1]), int(span[2])
+        if first > last:
+            raise ValueError(f"{value}: the first year is after the last; write {last}..{first}")
+        years: Iterable[int] = range(first, min(last, LAST_YEAR + 1) + 1)
+    elif isinstance(value, str) and value.strip().isdigit():
+        years = [int(value)]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        years = [value]
+    elif isinstance(value, (list, tuple)) and value and all(type(year) is int for year in value):
+        years = value
+    else:
+        raise ValueError(f"{value!r} is no year or span of years; write 2019, 2005..2021 or [2019, 2021]")
+    if wrong := [year for year in years if not FIRST_YEAR <= year <= LAST_YEAR]:
+        raise ValueError(f"{wrong[0]} is no year that a dataset could have; expected {FIRST_YEAR} to {LAST_YEAR}")
+    return tuple(sorted(set(years)))
+
+
+Years = Annotated[tuple[int, ...], BeforeValidator(parse_years)]
+Paths = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+
+
+class License(Settings):
+    """What may be done with a source's images, and who says so."""
+
+    name: str
+    basis: str
+    redistribute: bool = False
+
+
+class Source(Settings):
+    """What every kind of source has."""
+
+    store: Literal["copy", "link", "reference"] = "copy"
+    license: License
+
+    def resolve(self, path: str) -> Path:
+        """A path of this block, from dataset.yaml's own folder."""
+        return (self._folder / Path(path).expanduser()).absolute()
+
+    def files(self, patterns: Iterable[str]) -> list[Path]:
+        """The files that the patterns name, each once, ordered by name."""
+        return sorted({file for pattern in patterns for file in _glob(self.resolve(pattern))})
+
+    def unmatched(self, key: str, patterns: Iterable[str]) -> list[tuple[str, str]]:
+        """The patterns of a key that name no file, as problems."""
+        return [(key, f"no file matches {self.resolve(p)}") for p in patterns if not self.files([p])]
+
+
+def _glob(pattern: Path) -> list[Path]:
+    """Files that match a pattern; in an absolute one too, which `Path.glob` refuses."""
+    if pattern.is_file():
+        return [pattern]
+    return [path for path in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))) if path.is_file()]
+
+
+class DanbooruSource(Source):
+    """A mirror in Danbooru20xx's layout: metadata of either schema, and an `original/BBBB/ID.EXT` tree."""
+
+    kind: Literal["danbooru"]
+    metadata: Paths = Field(min_length=1)
+    images: str
+    years: Years
+
+    def missing_inputs(self) -> list[tuple[str, str]]:
+        problems = self.unmatched("metadata", self.metadata)
+        if not self.resolve(self.images).is_dir():
+            problems.append(("images", f"{self.resolve(self.images)} is not a folder"))
+        return problems
+
+
+class GalleryDlSource(Source):
+    """A scrape by gallery-dl: images with `.json` sidecars, in a folder or inside zip archives."""
+
+    kind: Literal["gallery_dl"]
+    images: str
+    years: Years
+
+    @field_validator("store")
+    @classmethod
+    def _archives_have_no_links(cls, store: str) -> str:
+        if store == "link":
+            raise ValueError("a file inside a zip cannot be linked to; use copy or reference")
+        return store
+
+    def missing_inputs(self) -> list[tuple[str, str]]:
+        where = self.resolve(self.images)
+        if where.is_dir() or self.files([self.images]):
+            return []
+        return [("images", f"{where} is neither a folder nor a zip archive")]
+
+
+class UndatedSource(Source):
+    """A source that states no year for its images: all of them belong to the year of the collection."""
+
+    collected: int = Field(ge=FIRST_YEAR, le=LAST_YEAR)
+    images: str | None = None  # a folder of files that were fetched; without one, every image is pending
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        return (self.collected,)
+
+    def missing_images(self) -> list[tuple[str, str]]:
+        if self.images is None or self.resolve(self.images).is_dir():
+            return []
+        return [("images", f"{self.resolve(self.images)} is not a folder")]
+
+
+class PixivListsSource(UndatedSource):
+    """Lists of Pixiv ids, as pixiv_dataset publishes them: no images, and little said of each."""
+
+    kind: Literal["pixiv_lists"]
+    ids: Paths = Field(min_length=1)  # one id a line
+    sketch_pairs: str | None = None  # CSV without header: colored id, sketch id
+    bookmark_tags: str | None = None  # tags under `# 50000` headings
+
+    def missing_inputs(self) -> list[tuple[str, str]]:
+        others = [("sketch_pairs", self.sketch_pairs), ("bookmark_tags", self.bookmark_tags)]
+        problems = [problem for key, path in others if path for problem in self.unmatched(key, [path])]
+        return self.unmatched("ids", self.ids) + problems + self.missing_images()
+
+
+class Pd12mSource(UndatedSource):
+    """PD12M's Parquet shards, of any of its three layouts, and its position-aligned embeddings."""
+
+    kind: Literal["pd12m"]
+    metadata: Paths = Field(min_length=1)
+    embeddings: Paths = ()
+
+    def missing_inputs(self) -> list[tuple[str, str]]:
+        return (
+            self.unmatched("metadata", self.metadata)
+            + self.unmatched("embeddings", self.embeddings)
+            + self.missing_images()
+        )
+
+
+AnySource = Annotated[DanbooruSource | GalleryDlSource, Field(discriminator="kind")]
+
+
+class TrainingImages(Settings):
+    """What `training_images` makes."""
+
+    max_side: int = Field(default=512, ge=1, le=16_384)
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: int = Field(default=95, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _format_holds_the_side(self) -> "TrainingImages":
+        training.TrainingRecipe(self.max_side, self.format, self.quality)
+        return self
+
+
+class Clip(Settings):
+    """The model behind `clip_embeddings`, in open_clip's names."""
+
+    model: str = "ViT-L-14-quickgelu"
+    pretrained: str | None = "openai"
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    random_weights: bool = False
+
+
+class Subset(Settings):
+    """A definition of which images are kept; the rules are asked in the order of the keys below."""
+
+    sources: tuple[str, ...] | None = None
+    license: Literal["any", "redistributable"] = "any"
+    tags: str | None = None
+    where: str | None = None
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_parse(cls, text: str | None) -> str | None:
+        if text is not None:
+            tag_query.parse(text)
+        return text
+
+    @field_validator("where")
+    @classmethod
+    def _where_is_safe(cls, text: str | None) -> str | None:
+        if text is not None:
+            selection.where_expression(text)
+        return text
+
+
+class DatasetConfig(Settings):
+    """All of dataset.yaml."""
+
+    root: str = "./data"
+    sources: dict[str, AnySource] = Field(min_length=1)
+    training_images: TrainingImages = TrainingImages()
+    clip: Clip = Clip()
+    engine: Literal["local"] = "local"
+    workers: int | None = Field(default=None, ge=1, le=1024)
+    subsets: dict[str, Subset] = {}
+
+    _file: Path = PrivateAttr(default=Path("dataset.yaml"))
+
+    @field_validator("sources", "subsets")
+    @classmethod
+    def _names_are_path_safe(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
+            if not identity.SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: a name is 1 to 32 of a-z, 0-9 and _, and begins with no _")
+        return named
+
+    @property
+    def file(self) -> Path:
+        """Where this was read from."""
+        return self._file
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start: the folder of dataset.yaml."""
+        return self._folder
+
+    @property
+    def root_path(self) -> Path:
+        """The root's folder."""
+        return (self._folder / Path(self.root).expanduser()).absolute()
+
+    @cached_property
+    def years(self) -> tuple[int, ...]:
+        """Every year that some source declares, ascending."""
+        return tuple(sorted({year for source in self.sources.values() for year in source.years}))
+
+    def cells(self, sources: Iterable[str] | None = None, years: Iterable[int] | None = None) -> list[tuple[str, int]]:
+        """The declared (source, year) cells, within the given sources and years."""
+        wanted = None if years is None else set(years)
+        return [
+            (name, year)
+            for name in sorted(self.sources if sources is None else sources)
+            for year in self.sources[name].years
+            if wanted is None or year in wanted
+        ]
+
+    def require_inputs(self, sources: Iterable[str] | None = None) -> None:
+        """Refuse sources whose files are not there.
+
+        Raises: ConfigError naming every key whose file or folder is missing.
+        """
+        problems = [
+            f"sources.{name}.{key}: {problem}"
+            for name in (self.sources if sources is None else sources)
+            for key, problem in self.sources[name].missing_inputs()
+        ]
+        if problems:
+            raise ConfigError(_report(self.file, problems))
+
+
+def load_config(file: Path, *, folder: Path | None = None) -> DatasetConfig:
+    """Read dataset.yaml. Relative paths in it start from its own folder, or from `folder`.
+
+    Raises: ConfigError with one line for each wrong key; input files are not looked at (see `require_inputs`).
+    """
+    try:
+        config = DatasetConfig.model_validate(_read_yaml(file))
+    except ValidationError as error:
+        raise ConfigError(_report(file, [_explain(problem) for problem in error.errors()])) from None
+    base = (folder or file.parent).absolute()
+    config._file, config._folder = file, base
+    for source in config.sources.values():
+        source._folder = base
+    problems = [
+        f"subsets.{name}.sources: there is no source {source!r}{_suggest(source, config.sources)}"
+        for name, subset in config.subsets.items()
+        for source in subset.sources or ()
+        if source not in config.sources
+    ]
+    if problems:
+        raise ConfigError(_report(file, problems))
+    return config
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice is an error instead of a silent loss."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it out
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not used here", mark)
+        return super().compose_node(parent, index)
+
+
+def _read_yaml(file: Path) -> Mapping[str, Any]:
+    try:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{file}: larger than {MAX_CONFIG_BYTES:,} bytes; this cannot be a dataset.yaml")
+        loaded = yaml.load(file.read_text("utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file; `dataset-assets init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{file}: expected keys such as root and sources, found {type(loaded).__name__}")
+    return loaded
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's errors as a line that names the key."""
+    path = [str(part) for part in problem["loc"]]
+    if path[0] == "sources" and len(path) > 2:
+        del path[2]  # pydantic names the kind there, which is no key
+    key, kind, found = ".".join(path), problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key"
+    if kind == "missing":
+        return f"{key}: missing"
+    if kind == "union_tag_invalid":
+        return f"{key}.kind: {found['kind']!r} is no kind of source; expected {problem['ctx']['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return f"{key}.kind: missing; expected 'danbooru' or 'gallery_dl'"
+    if kind == "value_error":
+        return f"{key}: {problem['ctx']['error']}"
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {found!r}"
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _report(file: Path, problems: list[str]) -> str:
+    return "\n".join(f"{file}: {problem}" for problem in problems)

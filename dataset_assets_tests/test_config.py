@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import pytest
+
+from dataset_assets.config import ConfigError, load_config, parse_years
+
+GOOD = """
+root: ./data
+sources:
+  danbooru:
+    kind: danbooru
+    metadata: metadata/*.json
+    images: original
+    years: 2019..2021
+    license: {name: various, basis: site terms}
+  pixiv_niji:
+    kind: gallery_dl
+    images: niji.zip
+    years: [2022]
+    license: {name: AGPL-3.0, basis: claimed by the compiler}
+subsets:
+  sfw: {tags: "rating:general -animated", where: "width >= 512"}
+"""
+
+
+def write(folder: Path, text: str = GOOD) -> Path:
+    file = folder / "dataset.yaml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(folder, text))
+    return str(refused.value)
+
+
+def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path))
+
+    assert config.cells() == [("danbooru", 2019), ("danbooru", 2020), ("danbooru", 2021), ("pixiv_niji", 2022)]
+    assert config.cells(["danbooru"], [2020, 2022]) == [("danbooru", 2020)]
+    assert config.years == (2019, 2020, 2021, 2022)
+    assert config.root_path == tmp_path / "data"
+    assert config.sources["danbooru"].resolve("x") == tmp_path / "x"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"),
+    [
+        (
+            "kind: gallery_dl",
+            "kind: gelbooru",
+            "sources.pixiv_niji.kind: 'gelbooru' is no kind of source; expected 'danbooru', 'gallery_dl'",
+        ),
+        ("    kind: gallery_dl\n", "", "sources.pixiv_niji.kind: missing"),
+        ("images: original", "image: original", "sources.danbooru.images: missing"),
+        ("images: original", "images: original\n    colour: red", "sources.danbooru.colour: unknown key"),
+        ("root: ./data", "root: ./data\nrot: 1", "rot: unknown key"),
+        (
+            "2019..2021",
+            "2021..2019",
+            "sources.danbooru.years: 2021..2019: the first year is after the last; write 2019..2021",
+        ),
+        ("2019..2021", "20190..2021", "sources.danbooru.years: 20190..2021: the first year is after the last"),
+        ("2019..2021", "1066", "sources.danbooru.years: 1066 is no year that a dataset could have"),
+        ("2019..2021", "soon", "sources.danbooru.years: 'soon' is no year or span of years"),
+        ("[2022]", "[]", "sources.pixiv_niji.years: [] is no year or span of years"),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {max_side: 0}",
+            "training_images.max_side: input should be greater than or equal to 1",
+        ),
+        ("root: ./data", "root: ./data\nengine: spark", "engine: input should be 'local'"),
+        ("  pixiv_niji:", "  Pixiv-Niji:", "sources: 'Pixiv-Niji': a name is 1 to 32 of a-z, 0-9 and _"),
+        ("root: ./data", "root: ./data\nroot: ./other", "key 'root' stands twice"),
+        (
+            "root: ./data",
+            "root: !!python/object/apply:os.system ['true']",
+            "not YAML: could not determine a constructor",
+        ),
+        ("root: ./data", "root: &a ./data\nengine: *a", "aliases (*name) are not used here"),
+        ('tags: "rating:general -animated"', 'tags: "(1girl"', "subsets.sfw.tags: "),
+        ("width >= 512", "no_such_column > 1", "subsets.sfw.where: "),
+        (
+            "{tags:",
+            "{sources: [danboru], tags:",
+            "subsets.sfw.sources: there is no source 'danboru'; did you mean 'danbooru'?",
+        ),
+        ("images: niji.zip", "images: niji.zip\n    store: link", "sources.pixiv_niji.store: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_that_names_the_key(tmp_path: Path, wrong: str, right: str, said: str) -> None:
+    assert wrong in GOOD
+    assert said in refusal(tmp_path, GOOD.replace(wrong, right))
+
+
+def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("images: original", "image: original").replace("[2022]", "soon")
+
+    assert len(refusal(tmp_path, text).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "just text", "\x00", "a: b: c", "{" * 5000])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert str(tmp_path / "dataset.yaml") in refusal(tmp_path, text)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="dataset-assets init"):
+        load_config(tmp_path / "dataset.yaml")
+
+
+def test_an_enormous_file_is_not_read(tmp_path: Path) -> None:
+    assert "this cannot be a dataset.yaml" in refusal(tmp_path, "#" * 1_000_001)
+
+
+def test_missing_inputs_are_all_named_before_anything_runs(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path))
+    with pytest.raises(ConfigError) as refused:
+        config.require_inputs()
+
+    assert f"sources.danbooru.metadata: no file matches {tmp_path}/metadata/*.json" in str(refused.value)
+    assert f"sources.danbooru.images: {tmp_path}/original is not a folder" in str(refused.value)
+    assert "sources.pixiv_niji.images: " in str(refused.value)
+
+
+def test_inputs_that_are_there_satisfy(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata/2019.json").write_text("")
+    (tmp_path / "original").mkdir()
+    (tmp_path / "niji.zip").write_bytes(b"")
+    config = load_config(write(tmp_path))
+
+    config.require_inputs()
+    assert [file.name for file in config.sources["danbooru"].files(["metadata/*.json"])] == ["2019.json"]
+
+
+@pytest.mark.parametrize(
+    ("value", "years"),
+    [("2019..2021", (2019, 2020, 2021)), (2019, (2019,)), ("2019", (2019,)), ([2021, 2019, 2019], (2019, 2021))],
+)
+def test_years_are_read_in_every_form(value: object, years: tuple[int, ...]) -> None:
+    assert parse_years(value) == years
+
+
+@pytest.mark.parametrize(
+    "value", [True, None, 2019.0, [], ["2019"], "2019-2021", {}, "2019..2021..2023", "0..9999999999999"]
+)
+def test_what_is_no_year_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="year"):
+        parse_years(value)
