@@ -7,7 +7,7 @@ from pathlib import Path
 # Where a record stood in the export is no part of its content: the same records in other files are the same year.
 _BY_YEAR = """
     SELECT year, count(*) AS records, sum(hash(record)::HUGEINT) AS hashes
-    FROM (SELECT * EXCLUDE (record_file, record_line) FROM read_parquet($file)) record
+    FROM (SELECT * EXCLUDE (record_file, record_line) FROM read_parquet($file, hive_partitioning = false)) record
     GROUP BY year ORDER BY year
 """
 

@@ -1,0 +1,1 @@
+"""The graph: one module for each stage, thin over the layers below."""

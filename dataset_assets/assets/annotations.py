@@ -1,0 +1,68 @@
+"""What models say about the images."""
+
+import dagster as dg
+import polars as pl
+
+from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.pictures import states
+from dataset_assets.compute.engine import InlineEngine, Loss, Row
+from dataset_assets.compute.update import Recipe
+from dataset_assets.config import DatasetConfig
+from dataset_assets.domain import schemas
+from dataset_assets.domain.states import FILE_ERRORS
+from dataset_assets.models import clip, clip_weights
+from dataset_assets.resources import Dataset
+from dataset_assets.storage.tables import Staged
+
+CLIP_VERSION = "1"
+BATCHES_AT_ONCE = 4  # while one batch is embedded the next is read
+
+
+def annotation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    table = schemas.clip_embeddings(1)  # the true length stands on every materialization
+    settings = graph.config.clip.model_dump()
+    kinds = {"openclip", "pytorch", "parquet"}
+    return [
+        graph.asset(
+            clip_embeddings,
+            table,
+            group="annotations",
+            kinds=kinds,
+            version=CLIP_VERSION,
+            settings=settings,
+            pool="gpu",
+        )
+    ]
+
+
+def clip_settings(config: DatasetConfig) -> clip.ClipSettings:
+    """The model that dataset.yaml names; paths in it start from dataset.yaml's folder."""
+    return clip.ClipSettings(**config.clip.model_dump(), folder=config.folder)
+
+
+def clip_embeddings(
+    context: dg.AssetExecutionContext, dataset: Dataset, training_images: pl.LazyFrame
+) -> dg.MaterializeResult[Staged]:
+    """Image vectors of an open_clip model, of length 1: one row per training image."""
+    settings = clip_settings(dataset.config)
+    clip_weights.download(settings)  # a model of Hugging Face's hub tells its dimension only once it is here
+    table = schemas.clip_embeddings(clip.embedding_dim(settings))
+    inputs = training_images.filter(pl.col("error").is_null()).select("image_id", "path", input_key="sha256").collect()
+    recipe = Recipe(
+        parts={"version": CLIP_VERSION, **clip.recipe(settings)},
+        function=clip.EmbedShard(dataset.blobs.get, settings),
+        lost=_lost,
+        settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
+        rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
+    )
+    made = dataset.update(context, table, inputs, recipe, InlineEngine())
+    marks = {
+        "model": clip_weights.find(settings).shown_name,
+        "weights": "random: these vectors mean nothing" if settings.random_weights else "trained",
+    }
+    return dataset.result(context, made, {**states(dataset.tables, made.staged), **marks})
+
+
+def _lost(row: Row, loss: Loss) -> dict[str, object]:
+    return {"image_id": row["image_id"], "error": loss}

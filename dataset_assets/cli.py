@@ -1,0 +1,337 @@
+"""The command line: rebuild, look, ask."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dataset_assets.config import ConfigError, DatasetConfig, parse_years
+from dataset_assets.resources import (
+    CONFIG_VARIABLE,
+    SAMPLE_CONFIG,
+    SAMPLE_FOLDER,
+    config_from_environment,
+    dagster_home,
+)
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+FAILED, WRONG_USE, LOCKED = 1, 2, 5
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Illustration datasets as Dagster assets. The settings are the dataset.yaml that "
+    f"{CONFIG_VARIABLE} names; without it, the bundled sample in ./{SAMPLE_FOLDER}.",
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Sources = Annotated[list[str] | None, typer.Option("--source", "-s", help="Only this source; may be given again.")]
+YearSpan = Annotated[str | None, typer.Option("--years", "-y", help="Only these years: 2019, or 2005..2021.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend are said in a line, with the exit code that fits."""
+    try:
+        app()
+    except ConfigError as error:
+        errors.print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(WRONG_USE)
+
+
+class WrongUse(ConfigError):
+    """An argument that cannot be meant."""
+
+
+@app.command()
+def init(file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("dataset.yaml")) -> None:
+    """Write a commented dataset.yaml to begin from."""
+    if file.exists():
+        raise WrongUse(f"{file} is there already; it was left as it is")
+    file.write_text(SAMPLE_CONFIG.read_text("utf-8"), "utf-8")
+    console.print(f"wrote {file}; edit it, then: {CONFIG_VARIABLE}={file} dataset-assets check")
+
+
+@app.command()
+def check() -> None:
+    """Check dataset.yaml and that the files it names are there."""
+    config = config_from_environment()
+    config.require_inputs()
+    console.print(
+        f"{config.file}: {len(config.sources)} sources, {len(config.cells())} cells, {len(config.subsets)} subsets"
+    )
+
+
+@app.command()
+def rebuild(
+    source: Sources = None,
+    years: YearSpan = None,
+    assets: Annotated[str | None, typer.Option(help="Only these assets, separated by commas.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Look at fresh assets too.")] = False,
+) -> None:
+    """Rebuild what is missing or stale, with no daemon; rows whose input and recipe are unchanged are carried over."""
+    config = config_from_environment()
+    config.require_inputs(source if source is None else _known_sources(config, source))
+    cells = _cells(config, source, years)
+    _rebuild(config, cells, _known_assets(assets, config), everything)
+
+
+def _rebuild(config: DatasetConfig, cells: list[tuple[str, int]], assets: list[str] | None, everything: bool) -> None:
+    from dataset_assets.rebuild import Rebuild
+
+    began, failed, locked = time.monotonic(), 0, False
+    with _dagster(config) as (definitions, instance):
+        for outcome in Rebuild(definitions, config, instance, _progress).run(cells, assets, everything):
+            console.print(f"[bold]{escape(str(outcome))}[/bold]")
+            for error in outcome.errors:
+                errors.print(f"[red]  {escape(error)}[/red]")
+            failed += bool(outcome.errors)
+            locked |= outcome.is_locked
+    console.print(f"{len(cells)} cells in {time.monotonic() - began:.1f} s" + (f", {failed} failed" if failed else ""))
+    if failed:
+        raise typer.Exit(LOCKED if locked else FAILED)
+
+
+def _progress(line: str) -> None:
+    console.print(f"[dim]  {escape(line)}[/dim]")
+
+
+@app.command()
+def demo() -> None:
+    """Draw the sample below ./demo and run the whole graph on it."""
+    from dataset_assets.sample import draw_sample
+
+    os.environ.pop(CONFIG_VARIABLE, None)
+    draw_sample(Path(SAMPLE_FOLDER), _progress)
+    config = config_from_environment()
+    _rebuild(config, config.cells(), None, everything=False)
+    _print_states(config, config.cells())
+    for name in config.subsets:
+        _print_funnel(config, name)
+    console.print(
+        "\nThe embeddings above are made with [bold]random weights[/bold]: they show the plumbing, and mean nothing."
+    )
+    console.print(f"Look at the images:   {_from_here(config.root_path / 'sheets' / 'training_images')}/*.jpg")
+    console.print(f"Why is an image out?  dataset-assets trace {_dropped_image(config)}")
+    console.print('Ask in SQL:           dataset-assets sql "select * from funnel order by all"')
+    console.print("See the graph:        make ui, then open http://127.0.0.1:3000")
+
+
+def _dropped_image(config: DatasetConfig) -> str:
+    """The first image that the first subset dropped for its `where`, as an example."""
+    import polars as pl
+
+    from dataset_assets.storage.tables import Tables
+
+    rows = Tables(config.root_path).scan_all(f"subset/{next(iter(config.subsets))}")
+    dropped = None if rows is None else rows.filter(pl.col("drop_reason") == "where").sort("image_id").head(1).collect()
+    return "<image id>" if dropped is None or dropped.is_empty() else str(dropped.item(0, "image_id"))
+
+
+@app.command()
+def status(source: Sources = None, years: YearSpan = None) -> None:
+    """Show rows by state for each cell, and which cells are stale and why."""
+    from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB
+    from dataset_assets.staleness import Staleness, keys_of
+    from dataset_assets.storage.tables import Cell
+
+    config = config_from_environment()
+    cells = _cells(config, source, years)
+    _print_states(config, cells)
+    with _dagster(config) as (definitions, instance):
+        staleness = Staleness(definitions, instance)
+        parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
+        parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells] + [(CATALOG_JOB, Cell())]
+        stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
+    console.print(f"\n{len(stale)} tables are missing or stale" + (":" if stale else "."))
+    for verdict in stale:
+        console.print(f"  {escape(str(verdict))}")
+
+
+def _print_states(config: DatasetConfig, cells: list[tuple[str, int]]) -> None:
+    from dataset_assets.overview import states_by_cell
+
+    rows = states_by_cell(config, cells)
+    totals: dict[str, Any] = {"cell": "all"}
+    for name in list(rows[0])[1:]:
+        totals[name] = sum(row[name] or 0 for row in rows)
+    _print_grid([*rows, totals])
+
+
+@app.command()
+def funnel(subset: Annotated[str, typer.Argument(help="The subset's name in dataset.yaml.")]) -> None:
+    """Show how many images each rule of a subset dropped."""
+    config = config_from_environment()
+    if subset not in config.subsets:
+        raise WrongUse(f"{config.file} has no subset {subset!r}; it has: {', '.join(config.subsets) or 'none'}")
+    _print_funnel(config, subset)
+
+
+def _print_funnel(config: DatasetConfig, name: str) -> None:
+    from dataset_assets.assets.curation import rules_of
+    from dataset_assets.overview import funnel as funnel_of
+
+    rules = list(dict.fromkeys(rule.name for source in config.sources for rule in rules_of(config, name, source)))
+    rows = funnel_of(config, name, rules)
+    if rows is None:
+        raise WrongUse(f"subset {name} is not built yet; build it with `dataset-assets rebuild`")
+    console.print(f"\nsubset {name}")
+    _print_grid(rows.to_dicts())
+
+
+@app.command()
+def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146-0.")]) -> None:
+    """Tell an image's story through every table, and for each subset the rule that dropped it."""
+    from dataset_assets.domain.identity import BadImageId
+    from dataset_assets.trace import trace as chapters_of
+
+    config = config_from_environment()
+    try:
+        chapters = chapters_of(config, image_id)
+    except BadImageId as error:
+        raise WrongUse(str(error)) from None
+    except KeyError:
+        raise WrongUse(f"no table knows {image_id}; `dataset-assets search` finds ids") from None
+    for chapter in chapters:
+        recipe = f", recipe {chapter.recipe}" if chapter.recipe else ""
+        made = f"{chapter.cell}, made {chapter.made_at} by run {chapter.run_id[:8]}{recipe}"
+        console.print(f"[bold]{chapter.table}[/bold]  [dim]{escape(made)}[/dim]")
+        for name, value in chapter.facts.items():
+            console.print(f"  {name:<18} {escape(str(value))}")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
+    limit: Annotated[int, typer.Option(help="Show at most so many ids.", min=0)] = 20,
+) -> None:
+    """Find images by tags and metadata, in Danbooru's own search syntax."""
+    from dataset_assets.domain.tag_query import TagQueryError, matching, parse
+    from dataset_assets.storage.tables import Tables
+
+    config = config_from_environment()
+    tables = Tables(config.root_path)
+    images, tags = tables.scan_all("image_metadata"), tables.scan_all("tag_metadata")
+    if images is None or tags is None:
+        raise WrongUse("no image is listed yet; build with `dataset-assets rebuild`")
+    try:
+        found = matching(parse(query), images, tags).select("image_id").sort("image_id").collect()
+    except TagQueryError as error:
+        raise WrongUse(str(error)) from None
+    console.print(f"{found.height:,} images")
+    for image_id in found.get_column("image_id").head(limit):
+        console.print(image_id)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="DuckDB SQL over the tables, each a view by its name.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+) -> None:
+    """Ask the tables in SQL; the same views stand in <root>/catalog.duckdb."""
+    import duckdb
+
+    from dataset_assets.catalog import create_views
+    from dataset_assets.storage.tables import Tables
+
+    config = config_from_environment()
+    with duckdb.connect() as connection:
+        create_views(connection, Tables(config.root_path))
+        try:
+            answer: duckdb.DuckDBPyRelation | None = connection.sql(query)
+        except duckdb.Error as error:
+            raise WrongUse(str(error)) from None
+        if answer is None:
+            return
+        if csv:
+            sys.stdout.write(answer.pl().write_csv())
+        else:
+            answer.show(max_rows=200, max_width=console.width)
+
+
+@app.command()
+def ui(
+    host: Annotated[
+        str, typer.Option(help="The UI has no login: leave it on this machine, or put one in front.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 3000,
+) -> None:
+    """Open the Dagster UI on this dataset."""
+    config = config_from_environment()
+    dagster_home(config)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "dataset_assets.definitions", "-h", host, "-p", str(port)]
+    os.execv(sys.executable, command)
+
+
+@contextmanager
+def _dagster(config: DatasetConfig) -> Iterator[tuple["dg.Definitions", "dg.DagsterInstance"]]:
+    """The graph, and the instance that remembers its runs."""
+    dagster_home(config)
+    import dagster
+
+    from dataset_assets.definitions import build
+
+    with dagster.DagsterInstance.get() as instance:
+        yield build(config), instance
+
+
+def _known_sources(config: DatasetConfig, sources: list[str]) -> list[str]:
+    if unknown := [name for name in sources if name not in config.sources]:
+        raise WrongUse(f"{config.file} has no source {unknown[0]!r}; it has: {', '.join(config.sources)}")
+    return sources
+
+
+def _cells(config: DatasetConfig, sources: list[str] | None, years: str | None) -> list[tuple[str, int]]:
+    """The declared cells that the options mean. Raises: WrongUse when there is none."""
+    try:
+        span = None if years is None else parse_years(years)
+    except ValueError as error:
+        raise WrongUse(f"--years {error}") from None
+    cells = config.cells(None if sources is None else _known_sources(config, sources), span)
+    if not cells:
+        raise WrongUse(f"no source declares {years}; the declared years are {config.years[0]}..{config.years[-1]}")
+    return cells
+
+
+def _known_assets(text: str | None, config: DatasetConfig) -> list[str] | None:
+    if text is None:
+        return None
+    from dataset_assets.definitions import build
+
+    known = {key.to_user_string() for key in build(config).resolve_asset_graph().materializable_asset_keys}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise WrongUse(f"there is no asset {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+    return names
+
+
+def _print_grid(rows: list[dict[str, Any]]) -> None:
+    """Rows as aligned columns, numbers to the right, in full width whatever the terminal's."""
+    cells = [list(rows[0])] + [[_shown(value) for value in row.values()] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    for number, line in enumerate(cells):
+        first, *others = zip(line, widths, strict=True)
+        text = "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])
+        console.print(escape(text), style="bold" if number == 0 else None)
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _from_here(path: Path) -> Path:
+    """A path as a person in this folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    main()

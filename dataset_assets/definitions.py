@@ -1,0 +1,54 @@
+"""Everything that Dagster serves, in graph order."""
+
+import warnings
+
+import dagster as dg
+
+from dataset_assets.assets.annotations import annotation_assets
+from dataset_assets.assets.curation import curation_assets
+from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, Graph
+from dataset_assets.assets.images import image_assets
+from dataset_assets.assets.metadata import metadata_assets
+from dataset_assets.catalog import catalog_asset
+from dataset_assets.checks import checks
+from dataset_assets.config import DatasetConfig
+from dataset_assets.resources import Dataset, TableIOManager, config_from_environment
+
+
+def build(config: DatasetConfig) -> dg.Definitions:
+    """The graph that a dataset.yaml describes."""
+    graph = Graph.of(config)
+    by_cell = [*image_assets(graph), *annotation_assets(graph), *curation_assets(graph)]
+    assets = [*metadata_assets(graph), *by_cell]
+    keys = [key for asset in assets for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [])]
+    rebuilt = dg.AssetSelection.assets("image_metadata", "tag_metadata", *(asset.key for asset in by_cell))
+    dataset = Dataset(config_file=str(config.file.absolute()), folder=str(config.folder))
+    return dg.Definitions(
+        assets=[*assets, catalog_asset(keys)],
+        asset_checks=_checks(graph),
+        jobs=[
+            dg.define_asset_job(
+                READ_JOB,
+                dg.AssetSelection.assets("source_snapshot", "rejected_records"),
+                description="Look at a source's export again; years whose records changed become stale.",
+            ),
+            dg.define_asset_job(
+                REBUILD_JOB, rebuilt, description="All tables of one source and year, and their checks."
+            ),
+            dg.define_asset_job(CATALOG_JOB, dg.AssetSelection.assets("catalog"), description="The DuckDB file."),
+        ],
+        resources={"dataset": dataset, "tables": TableIOManager(dataset=dataset)},
+        # Steps share one process: images are worked on in processes of their own, and a new one for each
+        # small table or check would cost more than the table.
+        executor=dg.in_process_executor,
+    )
+
+
+def _checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
+    """The checks. That partitioned ones are a preview is known; the noise would bury warnings that matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return checks(graph)
+
+
+defs = build(config_from_environment())

@@ -1,0 +1,40 @@
+"""How many images are where: rows by state for each cell, and the funnel of each subset."""
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from dataset_assets.config import DatasetConfig
+from dataset_assets.domain import selection
+from dataset_assets.domain.states import STATES
+from dataset_assets.storage.tables import Cell, Tables
+
+
+def states_by_cell(config: DatasetConfig, cells: Iterable[tuple[str, int]]) -> list[dict[str, object]]:
+    """For each cell: images listed, by state, decoded, prepared and embedded; None where a table is not built."""
+    tables = Tables(config.root_path)
+    return [_states(tables, Cell(source, year)) for source, year in cells]
+
+
+def _states(tables: Tables, cell: Cell) -> dict[str, object]:
+    row: dict[str, object] = {"cell": str(cell), "listed": _rows(tables, "image_metadata", cell)}
+    raw = tables.file("raw_images", cell)
+    counts = dict(pl.scan_parquet(raw).group_by("state").len().collect().iter_rows()) if raw.exists() else None
+    row |= {state: None if counts is None else counts.get(state, 0) for state in STATES}
+    for name, table in (("decoded", "image_facts"), ("prepared", "training_images"), ("embedded", "clip_embeddings")):
+        row[name] = _rows(tables, table, cell, pl.col("error").is_null())
+    return row
+
+
+def _rows(tables: Tables, name: str, cell: Cell, which: pl.Expr | None = None) -> int | None:
+    file = tables.file(name, cell)
+    if not file.exists():
+        return None
+    scan = pl.scan_parquet(file, hive_partitioning=False)
+    return int((scan if which is None else scan.filter(which)).select(pl.len()).collect().item())
+
+
+def funnel(config: DatasetConfig, name: str, rules: Sequence[str]) -> pl.DataFrame | None:
+    """What each rule of a subset dropped over all cells, and what was left after it; None when it is not built."""
+    rows = Tables(config.root_path).scan_all(f"subset/{name}")
+    return None if rows is None else selection.funnel(rows.select("drop_reason").collect(), rules)

@@ -1,0 +1,138 @@
+"""Rebuild what is missing or stale, cell by cell, in this process: no daemon is needed."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from dataset_assets.assets.graph import CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB
+from dataset_assets.config import DatasetConfig
+from dataset_assets.resources import progress_to
+from dataset_assets.staleness import Staleness, keys_of
+from dataset_assets.storage.locks import PartitionLocked
+from dataset_assets.storage.tables import Cell
+
+# Only warnings on the console; the event log has everything.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Outcome:
+    """What became of one partition."""
+
+    cell: Cell
+    assets: list[str] = field(default_factory=list)
+    computed: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    errors: list[str] = field(default_factory=list)
+    is_locked: bool = False
+
+    def __str__(self) -> str:
+        what = f"{len(self.assets)} tables looked at, {self.computed:,} rows computed, {self.reused:,} reused"
+        return f"{self.cell}: {what}, {self.seconds:.1f} s" + (f", {len(self.errors)} failed" if self.errors else "")
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A rebuild of some cells of one dataset."""
+
+    definitions: dg.Definitions
+    config: DatasetConfig
+    instance: dg.DagsterInstance
+    say: Callable[[str], None]
+
+    def run(
+        self, cells: Sequence[tuple[str, int]], assets: Iterable[str] | None = None, everything: bool = False
+    ) -> Iterator[Outcome]:
+        """Rebuild cells, each source's export first; yields each partition's outcome as it is done.
+
+        `assets` limits the rebuild to these; `everything` looks at fresh assets too (their unchanged rows are still
+        carried over).
+        """
+        wanted = None if assets is None else {dg.AssetKey(name.split("/")) for name in assets}
+        with progress_to(self.say):
+            for source in sorted({source for source, _ in cells}):
+                yield from self._once(READ_JOB, Cell(source), wanted)
+            for source, year in cells:
+                yield self._cell(Cell(source, year), wanted, everything)
+            yield from self._once(CATALOG_JOB, Cell(), wanted)
+
+    def _once(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None) -> Iterator[Outcome]:
+        keys = keys_of(self.definitions, job)
+        if wanted is None or wanted & set(keys):
+            outcome = Outcome(cell)
+            self._run(job, keys, outcome)
+            yield outcome
+
+    def _cell(self, cell: Cell, wanted: set[dg.AssetKey] | None, everything: bool) -> Outcome:
+        """Run what is missing or stale until nothing is: a rebuilt table makes stale what truly depends on it."""
+        outcome = Outcome(cell)
+        keys = [key for key in keys_of(self.definitions, REBUILD_JOB) if wanted is None or key in wanted]
+        graph = self.definitions.resolve_asset_graph()
+        first = set(keys) if everything else {key for key in keys if FED_FROM_OUTSIDE in graph.get(key).tags}
+        done: set[dg.AssetKey] = set()
+        for _ in keys:  # a wave for each asset is the most there can be
+            verdicts = Staleness(self.definitions, self.instance).of(keys, cell)
+            stale = {verdict.asset for verdict in verdicts} | (first - done)
+            self._run(REBUILD_JOB, [key for key in keys if key in stale], outcome)
+            done |= stale
+            if not stale or outcome.errors:
+                break
+        return outcome
+
+    def _run(self, job: str, keys: Sequence[dg.AssetKey], outcome: Outcome) -> None:
+        if not keys:
+            return
+        began = time.monotonic()
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            run_config=QUIET,
+            instance=self.instance,
+            partition_key=outcome.cell.key,
+            asset_selection=list(keys),
+            raise_on_error=False,
+        )
+        outcome.seconds += time.monotonic() - began
+        for event in result.all_events:
+            _note(event, outcome)
+        for check in result.get_asset_check_evaluations():
+            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                found = {name: value.value for name, value in check.metadata.items()}
+                outcome.errors.append(f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {found}")
+        if not result.success and not outcome.errors:
+            outcome.errors.append(f"run {result.run_id} failed; the UI has its log")
+
+
+def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
+    """Add what one event says to the outcome."""
+    if event.is_step_materialization:
+        materialization = event.step_materialization_data.materialization
+        outcome.assets.append(materialization.asset_key.to_user_string())
+        numbers = {name: value.value for name, value in materialization.metadata.items()}
+        outcome.computed += _number(numbers.get("rows_computed"))
+        outcome.reused += _number(numbers.get("rows_reused"))
+    elif event.is_step_failure:
+        data = event.step_failure_data
+        outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
+        said = data.user_failure_data and data.user_failure_data.description
+        outcome.errors.append(f"{event.step_key}: {said or _message(data.error)}")
+    elif event.is_job_failure and (error := event.job_failure_data.error) is not None:
+        outcome.errors.append(_message(error))
+
+
+def _root_of(error: SerializableErrorInfo | None) -> SerializableErrorInfo:
+    """The error that began it, beneath those that Dagster wraps around it."""
+    if error is None:
+        return SerializableErrorInfo("no error was recorded", [], None)
+    return error if error.cause is None else _root_of(error.cause)
+
+
+def _message(error: SerializableErrorInfo | None) -> str:
+    root = _root_of(error)
+    return root.message.strip() or str(root.cls_name)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,207 @@
+"""What assets are handed: settings, tables, files and an engine. The only module that reads the environment."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from dataset_assets.compute.engine import Engine
+from dataset_assets.compute.local import LocalEngine
+from dataset_assets.compute.update import Recipe, Update, update
+from dataset_assets.config import DatasetConfig, load_config
+from dataset_assets.domain.schemas import Table
+from dataset_assets.storage.blobs import Blobs
+from dataset_assets.storage.tables import Cell, Staged, Tables
+
+CONFIG_VARIABLE = "DATASET_ASSETS_CONFIG"
+HOME_VARIABLE = "DAGSTER_HOME"
+SAMPLE_CONFIG = Path(str(files("dataset_assets.sample") / "dataset.yaml"))
+SAMPLE_FOLDER = "demo"
+# What a new DAGSTER_HOME begins with; a dagster.yaml that is there stays as it is.
+DAGSTER_YAML = """\
+telemetry: {enabled: false}
+nux: {enabled: false}  # no newsletter window over the graph
+"""
+
+# Where a command line shows progress; Dagster's own log receives it in any case.
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("progress listener", default=None)
+
+
+def config_from_environment() -> DatasetConfig:
+    """The dataset.yaml that DATASET_ASSETS_CONFIG names; without it the bundled sample, below ./demo.
+
+    Raises: ConfigError.
+    """
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return load_config(Path(named).expanduser())
+    drawn = Path(SAMPLE_FOLDER) / "dataset.yaml"
+    return load_config(drawn) if drawn.exists() else load_config(SAMPLE_CONFIG, folder=Path(SAMPLE_FOLDER))
+
+
+def dagster_home(config: DatasetConfig) -> Path:
+    """Where Dagster keeps its runs: DAGSTER_HOME, or `.dagster_home` beside dataset.yaml. The folder is made."""
+    home = Path(os.environ.get(HOME_VARIABLE) or config.folder / ".dagster_home").expanduser().absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
+    os.environ[HOME_VARIABLE] = str(home)
+    return home
+
+
+@contextmanager
+def progress_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Within this block, lines of progress go to `listener` too."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's generic is over what it hands out: itself
+    """One dataset.yaml and the root it names."""
+
+    config_file: str
+    folder: str
+
+    @property
+    def config(self) -> DatasetConfig:
+        return _loaded(self.config_file, self.folder)
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.config.root_path)
+
+    @property
+    def blobs(self) -> Blobs:
+        return Blobs(self.config.root_path)
+
+    @property
+    def engine(self) -> Engine:
+        return LocalEngine(self.config.workers or os.cpu_count() or 1)
+
+    def is_declared(self, cell: Cell) -> bool:
+        """Whether dataset.yaml gives this source this year."""
+        return cell.year is None or cell.year in self.config.sources[str(cell.source)].years
+
+    def update(
+        self,
+        context: dg.AssetExecutionContext,
+        table: Table,
+        inputs: pl.DataFrame,
+        recipe: Recipe,
+        engine: Engine | None = None,
+    ) -> Update:
+        """Bring the run's partition of a per-image table up to date. Raises: PartitionLocked."""
+        cell = cell_of(context)
+        with self.tables.lock(table.name, cell):
+            return update(self.tables, table, cell, inputs, recipe, engine or self.engine, say(context))
+
+    def result(
+        self, context: dg.AssetExecutionContext, made: Staged | Update, metadata: Mapping[str, Any] | None = None
+    ) -> dg.MaterializeResult[Staged]:
+        """An asset's result: the staged table, its data version, and what the run did."""
+        staged, counted = (made.staged, _counted(made)) if isinstance(made, Update) else (made, {})
+        note = (
+            {}
+            if self.is_declared(staged.cell)
+            else {"note": f"{staged.cell.source} declares no year {staged.cell.year}"}
+        )
+        return dg.MaterializeResult(
+            asset_key=context.asset_key if len(context.selected_asset_keys) == 1 else dg.AssetKey(staged.table.name),
+            value=staged,
+            data_version=dg.DataVersion(staged.data_version),
+            metadata={**note, **counted, "bytes": staged.bytes, **(metadata or {})},
+        )
+
+
+def _counted(made: Update) -> dict[str, Any]:
+    counts = {f"rows_{name}": value for name, value in asdict(made.counts).items() if name != "seconds"}
+    return {**counts, "rows_per_second": round(made.counts.rate, 1)}
+
+
+@lru_cache(maxsize=8)
+def _loaded(file: str, folder: str) -> DatasetConfig:
+    return load_config(Path(file), folder=Path(folder))
+
+
+def cell_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OutputContext) -> Cell:
+    """The partition that a run is about."""
+    return Cell.parse(str(context.partition_key) if context.has_partition_key else None)
+
+
+def say(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """Where an asset says how far it is: Dagster's log, and whoever listens."""
+
+    def both(line: str) -> None:
+        context.log.info(line)
+        if listener := _listener.get():
+            listener(line)
+
+    return both
+
+
+class TableIOManager(dg.ConfigurableIOManager):
+    """Commits staged tables, and hands assets the tables they depend on as Polars LazyFrames."""
+
+    dataset: dg.ResourceDependency[Dataset]
+
+    def handle_output(self, context: dg.OutputContext, obj: Staged) -> None:
+        self.dataset.blobs.settle()
+        commit = self.dataset.tables.commit(obj, context.run_id)
+        file = self.dataset.tables.file(obj.table.name, obj.cell)
+        rows = "dagster/partition_row_count" if obj.cell.source else "dagster/row_count"
+        context.add_output_metadata(
+            {
+                "dagster/uri": str(file),
+                rows: commit.rows,
+                "dagster/column_schema": column_schema(obj.table),
+                "dagster/column_lineage": column_lineage(obj.table),
+                "sha256": commit.sha256,
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
+        name = table_name(context.asset_key)
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        cells = [Cell.parse(key) for key in keys]
+        tables = self.dataset.tables
+        if len(cells) == 1:
+            file = tables.file(name, cells[0])
+            if file.exists():
+                return pl.scan_parquet(file, hive_partitioning=False)
+        elif (rows := tables.scan_all(name, cells)) is not None:
+            return rows
+        raise dg.Failure(
+            f"{name} of {' '.join(str(cell) for cell in cells)} is not built yet; build it first", allow_retries=False
+        )
+
+
+def table_name(key: dg.AssetKey) -> str:
+    """The table of an asset: `subset/sfw_512` for the key of that path."""
+    return "/".join(key.path)
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """A table's columns as the UI shows them."""
+    return dg.TableSchema([dg.TableColumn(c.name, str(c.dtype), description=c.description) for c in table.columns])
+
+
+def column_lineage(table: Table) -> dg.TableColumnLineage:
+    """Where a table's columns come from, as the UI shows it."""
+    deps = {
+        column.name: [
+            dg.TableColumnDep(dg.AssetKey(origin.split(".")[0]), origin.split(".")[1]) for origin in column.comes_from
+        ]
+        for column in table.columns
+        if column.comes_from
+    }
+    return dg.TableColumnLineage(deps)

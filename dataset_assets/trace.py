@@ -1,0 +1,96 @@
+"""The story of one image through every table: what each says of it, and which run made that row, when and how."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from dataset_assets.catalog import table_names
+from dataset_assets.config import DatasetConfig
+from dataset_assets.domain.identity import parse_image_id
+from dataset_assets.storage.tables import Cell, Tables
+
+# In the order in which an image meets them; other tables follow by name.
+ORDER = (
+    "source_snapshot",
+    "image_metadata",
+    "tag_metadata",
+    "raw_images",
+    "image_facts",
+    "training_images",
+    "clip_embeddings",
+)
+HIDDEN = ("image_id", "input_key", "recipe")
+LONGEST = 100
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one table says of the image."""
+
+    table: str
+    cell: Cell
+    facts: dict[str, Any]
+    run_id: str
+    made_at: str
+    recipe: str
+
+
+def trace(config: DatasetConfig, image_id: str) -> list[Chapter]:
+    """The image's rows in every table, in the order in which they were made.
+
+    Raises: BadImageId when the text is no image id; KeyError when no table knows the image.
+    """
+    name = parse_image_id(image_id)
+    tables = Tables(config.root_path)
+    known = table_names(tables)
+    ordered = [*(table for table in ORDER if table in known), *(table for table in known if table not in ORDER)]
+    chapters = [chapter for table in ordered for chapter in _chapters(tables, table, image_id, name.source)]
+    if not chapters:
+        raise KeyError(image_id)
+    return chapters
+
+
+def _chapters(tables: Tables, table: str, image_id: str, source: str) -> Iterator[Chapter]:
+    for cell in tables.cells(table):
+        if cell.source != source:
+            continue
+        scan = pl.scan_parquet(tables.file(table, cell), hive_partitioning=False)
+        if "image_id" not in scan.collect_schema():
+            continue
+        rows = scan.filter(pl.col("image_id") == image_id).collect()
+        if rows.height:
+            yield _chapter(tables, table, cell, rows, image_id)
+
+
+def _chapter(tables: Tables, table: str, cell: Cell, rows: pl.DataFrame, image_id: str) -> Chapter:
+    commit = tables.commit_of(table, cell)
+    made = tables.history(table, cell).filter(pl.col("image_id") == image_id).collect()
+    run_id, made_at = (commit.run_id, commit.written_at) if commit else ("unknown", "unknown")
+    if made.height:
+        run_id, made_at = made.item(0, "run_id"), made.item(0, "made_at").isoformat(timespec="seconds")
+    recipe = rows.item(0, "recipe") if "recipe" in rows.columns else commit.recipe if commit else ""
+    return Chapter(table, cell, _facts(table, rows), run_id, made_at, recipe)
+
+
+def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
+    """A row as it may be shown: what is null or hidden left out, what is long cut short."""
+    if table == "tag_metadata":
+        tags = rows.sort("category", "tag")
+        return {
+            category: " ".join(part.get_column("tag"))
+            for (category,), part in tags.group_by("category", maintain_order=True)
+        }
+    if table.startswith("subset/"):
+        reason = rows.item(0, "drop_reason")
+        return {"verdict": "kept" if reason is None else f"dropped by the rule {reason!r}"}
+    row = rows.row(0, named=True)
+    return {key: _short(value) for key, value in row.items() if value is not None and key not in HIDDEN and value != []}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return f"{len(value)} numbers, beginning {', '.join(f'{number:.3f}' for number in value[:4])}"
+    text = str(value).replace("\n", " ")
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -1,0 +1,168 @@
+"""A small Danbooru mirror and a small Niji zip for tests, whose posts and files can be changed one by one."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from dataset_assets.config import DatasetConfig, load_config
+from dataset_assets.definitions import build
+from dataset_assets.rebuild import Outcome, Rebuild
+from dataset_assets.storage.tables import Cell, Commit, Tables
+
+CONFIG = """
+root: ./data
+sources:
+  danbooru:
+    kind: danbooru
+    metadata: metadata/*.json
+    images: original
+    store: {store}
+    years: 2005..2007
+    license: {{name: various, basis: site terms}}
+  pixiv_niji:
+    kind: gallery_dl
+    images: niji.zip
+    years: [2022]
+    license: {{name: AGPL-3.0, basis: claimed by the compiler, redistribute: true}}
+clip: {{model: "local-dir:tiny-clip-random", pretrained: null, random_weights: true, batch_size: 4}}
+workers: 2
+subsets:
+  girls: {{tags: "1girl -solo_focus", where: "width >= 32 and not is_blank"}}
+  everything: {{}}
+"""
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 40), form: str = "PNG") -> bytes:
+    """A small picture of random blocks, the same for the same seed."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    with io.BytesIO() as buffer:
+        Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(buffer, form)
+        return buffer.getvalue()
+
+
+@dataclass
+class Mirror:
+    """Sources, dataset.yaml and a root in one folder; `rebuild` runs what `dataset-assets rebuild` runs."""
+
+    folder: Path
+    posts: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path, *, store: str = "copy", posts_by_year: int = 3) -> "Mirror":
+        from dataset_assets.sample.tiny_clip import write_tiny_clip
+
+        mirror = cls(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "dataset.yaml").write_text(CONFIG.format(store=store), "utf-8")
+        write_tiny_clip(folder / "tiny-clip-random")
+        for year in (2005, 2006, 2007):
+            for number in range(posts_by_year):
+                mirror.add_post(1000 * (year - 2000) + number, year, ["1girl", f"tag_{number}"])
+        mirror.write_metadata()
+        mirror.write_niji([(77, 0), (77, 1), (78, 0)])
+        return mirror
+
+    def add_post(
+        self, post_id: int, year: int, tags: list[str], *, data: bytes | None = None, ext: str = "png"
+    ) -> None:
+        data = picture(post_id) if data is None else data
+        self.posts[post_id] = {
+            "id": str(post_id),
+            "created_at": f"{year}-03-01 10:00:00.5 UTC",
+            "updated_at": f"{year}-03-01 10:00:00.5 UTC",
+            "rating": "s",
+            "score": "7",
+            "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            "file_ext": ext,
+            "image_width": "48",
+            "image_height": "40",
+            "file_size": str(len(data)),
+            "tags": [{"id": str(len(tag)), "name": tag, "category": "0"} for tag in tags],
+            "parent_id": "0",
+            "pixiv_id": "0",
+            "pools": [],
+            "favs": [],
+            "source": "",
+            "is_deleted": False,
+            "is_banned": False,
+        }
+        self.image_file(post_id).parent.mkdir(parents=True, exist_ok=True)
+        self.image_file(post_id).write_bytes(data)
+
+    def image_file(self, post_id: int) -> Path:
+        return self.folder / "original" / f"{post_id % 1000:04d}" / f"{post_id}.{self.posts[post_id]['file_ext']}"
+
+    def set_tags(self, post_id: int, tags: list[str]) -> None:
+        self.posts[post_id]["tags"] = [{"id": "1", "name": tag, "category": "0"} for tag in tags]
+        self.write_metadata()
+
+    def write_metadata(self) -> None:
+        (self.folder / "metadata").mkdir(exist_ok=True)
+        lines = "\n".join(json.dumps(post) for _, post in sorted(self.posts.items()))
+        (self.folder / "metadata" / "posts.json").write_text(lines, "utf-8")
+
+    def write_niji(self, pages: list[tuple[int, int]]) -> None:
+        with zipfile.ZipFile(self.folder / "niji.zip", "w") as archive:
+            for work, page in pages:
+                name = f"nijijourney/{work}_p{page}.png"
+                sidecar = {
+                    "id": work, "num": page, "page_count": 2, "title": "夜", "caption": "", "category": "pixiv",
+                    "create_date": "2022-11-09T02:04:04+09:00", "date": "2022-11-08 17:04:04", "extension": "png",
+                    "filename": f"{work}_p{page}", "tags": ["女の子", "1girl"], "x_restrict": 0, "rating": "General",
+                    "user": {"id": 5, "name": "画家", "account": "painter"}, "width": 48, "height": 40,
+                    "type": "illust",
+                    "total_bookmarks": 10, "total_view": 100, "illust_ai_type": 2, "sanity_level": 2,
+                }  # fmt: skip
+                archive.writestr(zipfile.ZipInfo(name), picture(100 * work + page))
+                archive.writestr(zipfile.ZipInfo(f"{name}.json"), json.dumps(sidecar, ensure_ascii=False, indent=4))
+
+    @property
+    def config(self) -> DatasetConfig:
+        return load_config(self.folder / "dataset.yaml")
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        return build(self.config)
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.folder / "data")
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
+            yield instance
+
+    def rebuild(self, **arguments: Any) -> list[Outcome]:
+        """Rebuild all declared cells. Fails the test when a partition failed."""
+        with self.instance() as instance:
+            work = Rebuild(self.definitions, self.config, instance, lambda line: None)
+            outcomes = list(work.run(self.config.cells(), **arguments))
+        errors = [error for outcome in outcomes for error in outcome.errors]
+        assert not errors, "\n".join(errors)
+        return outcomes
+
+    def table(self, name: str, cell: Cell | None = None) -> pl.DataFrame:
+        """A table's rows, of one cell or of all with source and year."""
+        if cell is not None:
+            return pl.read_parquet(self.tables.file(name, cell), hive_partitioning=False)
+        rows = self.tables.scan_all(name)
+        assert rows is not None, f"{name} is not built"
+        return rows.collect()
+
+    def commits(self, name: str) -> dict[Cell, Commit]:
+        found = {cell: self.tables.commit_of(name, cell) for cell in self.tables.cells(name)}
+        return {cell: commit for cell, commit in found.items() if commit is not None}

@@ -1,0 +1,183 @@
+"""The command line, as a person uses it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dataset_assets.cli import app
+from dataset_assets.config import ConfigError
+from dataset_assets.storage.tables import Cell
+from dataset_assets_tests.mirror import Mirror
+
+
+class Shell:
+    """Runs commands on a mirror."""
+
+    def __init__(self, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.folder / "dataset.yaml"))
+        monkeypatch.setenv("DAGSTER_HOME", str(mirror.folder / "home"))
+        monkeypatch.setenv("COLUMNS", "200")
+        self.mirror = mirror
+
+    def run(self, *arguments: str) -> str:
+        """What a command prints. Fails the test when it fails."""
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def refused(self, *arguments: str) -> str:
+        """What a command says when it is used wrongly."""
+        with pytest.raises(ConfigError) as refusal:
+            CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        return str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
+    mirror = Mirror.make(tmp_path_factory.mktemp("cli"))
+    (mirror.folder / "home").mkdir()
+    mirror.posts[6002]["tags"].append({"id": "3", "name": "solo_focus", "category": "0"})
+    mirror.image_file(5002).unlink()
+    mirror.write_metadata()
+    mirror.rebuild()
+    return mirror
+
+
+@pytest.fixture
+def shell(built: Mirror, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(built, monkeypatch)
+
+
+def test_trace_tells_the_story_through_every_table_with_run_time_and_recipe(shell: Shell) -> None:
+    story = shell.run("trace", "danbooru-6002-0")
+
+    order = ["source_snapshot", "image_metadata", "tag_metadata", "raw_images", "image_facts", "training_images"]
+    assert [story.index(f"{table}  ") for table in order] == sorted(story.index(f"{table}  ") for table in order)
+    assert re.search(r"image_facts  danbooru\|2006, made \S+ by run [0-9a-f]{8}, recipe [0-9a-f]{16}", story)
+    assert "dropped by the rule 'tags'" in story
+    assert "solo_focus" in story
+    assert re.search(r"subset/everything.*\n\s+verdict\s+kept", story)
+
+
+def test_trace_of_an_unknown_image_says_where_ids_are_found(shell: Shell) -> None:
+    assert "dataset-assets search" in shell.refused("trace", "danbooru-1-0")
+    assert "danbooru-1525146-0" in shell.refused("trace", "nonsense")
+
+
+def test_status_shows_states_by_cell_and_nothing_stale_after_a_rebuild(shell: Shell) -> None:
+    shown = shell.run("status")
+
+    assert re.search(r"danbooru\|2005\s+3\s+2\s+0\s+0\s+1\s+2\s+2\s+2", shown), shown
+    assert "0 tables are missing or stale." in shown
+
+
+def test_search_speaks_danboorus_syntax(shell: Shell) -> None:
+    assert shell.run("search", "1girl solo_focus").splitlines() == ["1 images", "danbooru-6002-0"]
+    assert shell.run("search", "date:2006 -solo_focus", "--limit", "1").splitlines() == ["2 images", "danbooru-6000-0"]
+
+
+def test_a_search_that_cannot_be_read_points_at_the_character(shell: Shell) -> None:
+    said = shell.refused("search", "1girl (solo")
+
+    assert "1girl (solo\n" in said
+    assert said.splitlines()[-1].index("^") == said.splitlines()[-2].index("(")
+
+
+def test_sql_answers_over_the_tables(shell: Shell) -> None:
+    answer = shell.run("sql", "--csv", "select state, count(*) as images from raw_images group by all order by all")
+
+    assert answer.splitlines() == ["state,images", "pending,1", "stored,11"]
+    assert "Catalog Error" in shell.refused("sql", "select * from nothing")
+
+
+def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
+    rows = [line.split() for line in shell.run("funnel", "girls").splitlines() if line.strip()]
+
+    assert rows[2:] == [
+        ["candidates", "0", "12"],
+        ["source", "0", "12"],
+        ["license", "0", "12"],
+        ["not_stored", "1", "11"],
+        ["undecodable", "0", "11"],
+        ["tags", "1", "10"],
+        ["where", "0", "10"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rebuild", "--source", "danboru"), "has no source 'danboru'"),
+        (("rebuild", "--years", "soon"), "--years 'soon' is no year"),
+        (("rebuild", "--years", "1999"), "no source declares 1999; the declared years are 2005..2022"),
+        (("rebuild", "--assets", "raw_image"), "there is no asset 'raw_image'"),
+        (("funnel", "boys"), "has no subset 'boys'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
+    assert said in shell.refused(*arguments)
+
+
+def test_rebuild_of_one_year_touches_that_year_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror.make(tmp_path, posts_by_year=1)
+    shell = Shell(mirror, monkeypatch)
+    shell.run(
+        "rebuild", "--source", "danbooru", "--years", "2006", "--assets", "source_snapshot,image_metadata,raw_images"
+    )
+
+    assert mirror.tables.cells("raw_images") == [Cell("danbooru", 2006)]
+    assert mirror.tables.cells("image_facts") == []
+    assert "image_facts danbooru|2006: not built yet" in shell.run("status", "--source", "danbooru", "--years", "2006")
+
+
+def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror.make(tmp_path, posts_by_year=1)
+    shell = Shell(mirror, monkeypatch)
+    shell.run("rebuild")
+    mirror.set_tags(6000, ["solo_focus"])
+    shell.run("rebuild", "--assets", "source_snapshot,rejected_records")
+    stale = [line.strip() for line in shell.run("status").splitlines() if ": has" in line]
+
+    assert stale == [
+        "image_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
+        "tag_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
+    ]
+
+
+def test_init_writes_a_file_that_check_accepts_but_for_its_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(tmp_path / "dataset.yaml"))
+    CliRunner().invoke(app, ["init", str(tmp_path / "dataset.yaml")], catch_exceptions=False)
+    with pytest.raises(ConfigError, match=r"sources\.danbooru\.metadata: no file matches"):
+        CliRunner().invoke(app, ["check"], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="left as it is"):
+        CliRunner().invoke(app, ["init", str(tmp_path / "dataset.yaml")], catch_exceptions=False)
+
+
+def run_program(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dataset_assets.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_wrong_settings_end_with_exit_code_2_and_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(tmp_path / "none.yaml"))
+    result = run_program(tmp_path, "check")
+
+    assert result.returncode == 2
+    assert "no such file" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_partition_held_by_another_run_ends_with_exit_code_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror.make(tmp_path, posts_by_year=1)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.folder / "dataset.yaml"))
+    with mirror.tables.lock("raw_images", Cell("danbooru", 2006)):
+        result = run_program(tmp_path, "rebuild", "--source", "danbooru", "--years", "2006")
+
+    assert result.returncode == 5, result.stderr
+    assert "another run is writing this partition" in result.stderr

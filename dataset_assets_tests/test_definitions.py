@@ -1,0 +1,87 @@
+"""The graph's shape is golden: a change of it shows here, in the same commit."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dataset_assets_tests.mirror import Mirror
+
+SHAPE = {
+    "source_snapshot": ("metadata", "source", []),
+    "rejected_records": ("metadata", "source", []),
+    "snapshot_year": ("metadata", "source|year", ["source_snapshot"]),
+    "image_metadata": ("metadata", "source|year", ["snapshot_year"]),
+    "tag_metadata": ("metadata", "source|year", ["snapshot_year"]),
+    "raw_images": ("images", "source|year", ["image_metadata"]),
+    "image_facts": ("images", "source|year", ["raw_images"]),
+    "training_images": ("images", "source|year", ["raw_images"]),
+    "clip_embeddings": ("annotations", "source|year", ["training_images"]),
+    "subset/girls": (
+        "curation",
+        "source|year",
+        ["image_facts", "image_metadata", "raw_images", "tag_metadata", "training_images"],
+    ),
+    "subset/everything": (
+        "curation",
+        "source|year",
+        ["image_facts", "image_metadata", "raw_images", "tag_metadata", "training_images"],
+    ),
+    "catalog": ("releases", None, None),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return Mirror.make(tmp_path_factory.mktemp("graph"), posts_by_year=0).definitions
+
+
+def test_the_graph_has_this_shape(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    found = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        dimensions = getattr(node.partitions_def, "partition_dimension_names", ["source"])
+        partitions = "|".join(dimensions) if node.partitions_def else None
+        parents = sorted("/".join(parent.path) for parent in node.parent_keys)
+        name = "/".join(key.path)
+        found[name] = (node.group_name, partitions, None if name == "catalog" else parents)
+
+    assert found == SHAPE
+
+
+def test_every_asset_says_what_one_row_is_who_owns_it_and_what_made_it(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert "one row per" in (node.description or ""), key
+        assert node.owners, key
+        assert node.code_version, key
+        assert node.kinds, key
+
+
+def test_every_table_shows_its_columns_with_their_meaning_before_it_is_built(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys - {dg.AssetKey("source_snapshot")}:
+        columns = graph.get(key).metadata["dagster/column_schema"].columns  # type: ignore[attr-defined]
+        assert columns, key
+        assert all(column.description for column in columns), key
+
+
+def test_partition_keys_are_source_then_year(definitions: dg.Definitions) -> None:
+    partitions = definitions.resolve_asset_graph().get(dg.AssetKey("raw_images")).partitions_def
+
+    assert partitions is not None
+    assert "danbooru|2006" in partitions.get_partition_keys()
+    assert len(partitions.get_partition_keys()) == 8
+
+
+def test_definitions_load_without_the_sample_being_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataset_assets.definitions import build
+    from dataset_assets.resources import config_from_environment
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATASET_ASSETS_CONFIG", raising=False)
+    dg.Definitions.validate_loadable(build(config_from_environment()))
+
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,91 @@
+"""A module imports only from layers below its own."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "dataset_assets"
+# Higher layers first. Layers of one number do not know one another, but for the pairs below.
+LEVELS = {
+    "cli": 9,
+    "rebuild": 8,
+    "staleness": 7,
+    "definitions": 7,
+    "trace": 7,
+    "overview": 7,
+    "checks": 6,
+    "catalog": 6,
+    "assets": 5,
+    "resources": 4,
+    "sample": 3,
+    "sources": 3,
+    "models": 3,
+    "storage": 3,
+    "compute": 3,
+    "config": 2,
+    "domain": 1,
+}
+MAY_USE = {("compute", "storage")}
+DAGSTER_FROM = LEVELS["resources"]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(file: Path) -> None:
+    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for name in imports(file):
+        if name.startswith("dataset_assets."):
+            used = layer(name)
+            lawful = used == own or LEVELS[used] < LEVELS[own] or (own, used) in MAY_USE
+            assert lawful, f"{file.name} of layer {own} imports {name}"
+        if name.split(".")[0] == "dagster":
+            assert LEVELS[own] >= DAGSTER_FROM, f"{file.name}: no Dagster below resources"
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in MODULES if f.relative_to(PACKAGE).parts[0] == "domain"], ids=lambda f: f.name
+)
+def test_the_domain_is_pure(file: Path) -> None:
+    used = {name.split(".")[0] for name in imports(file)}
+
+    assert not used & {"os", "pathlib", "time", "random", "socket", "urllib", "shutil", "tempfile", "duckdb", "torch"}
+    assert not re.search(r"(?<![\w.])open\(", file.read_text("utf-8")), "no disk in the domain"
+
+
+def test_definitions_import_no_heavy_module_and_cost_little_more_than_dagster_and_polars() -> None:
+    heavy = ["torch", "open_clip", "torchvision", "ray", "boto3", "transformers", "onnxruntime", "pandas", "pyarrow"]
+    code = (
+        "import sys, time; import dataset_assets.definitions;"
+        f"print([name for name in {heavy!r} if name in sys.modules], time.process_time())"
+    )
+    baseline = min(_cpu_seconds("import time, dagster, polars; print([], time.process_time())")[1] for _ in range(3))
+    runs = [_cpu_seconds(code) for _ in range(3)]
+
+    assert runs[0][0] == "[]", f"definitions import {runs[0][0]}"
+    assert min(seconds for _, seconds in runs) < 1.5 * baseline
+
+
+def _cpu_seconds(code: str) -> tuple[str, float]:
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
+    names, seconds = output.rsplit(" ", 1)
+    return names.strip(), float(seconds)
