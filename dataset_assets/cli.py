@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from csv import writer as csv_writer
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -253,7 +254,9 @@ def sql(
         if answer is None:
             return
         if csv:
-            sys.stdout.write(answer.pl().write_csv())
+            rows = csv_writer(sys.stdout, lineterminator="\n")
+            rows.writerow(answer.columns)
+            rows.writerows(answer.fetchall())
         else:
             answer.show(max_rows=200, max_width=console.width)
 

@@ -74,7 +74,8 @@ class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's g
 
     @property
     def config(self) -> DatasetConfig:
-        return _loaded(self.config_file, self.folder)
+        file = Path(self.config_file)
+        return _loaded(file, Path(self.folder), file.stat().st_mtime_ns)
 
     @property
     def tables(self) -> Tables:
@@ -129,8 +130,8 @@ def _counted(made: Update) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _loaded(file: str, folder: str) -> DatasetConfig:
-    return load_config(Path(file), folder=Path(folder))
+def _loaded(file: Path, folder: Path, changed_at: int) -> DatasetConfig:
+    return load_config(file, folder=folder)
 
 
 def cell_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OutputContext) -> Cell:
@@ -155,7 +156,6 @@ class TableIOManager(dg.ConfigurableIOManager):
     dataset: dg.ResourceDependency[Dataset]
 
     def handle_output(self, context: dg.OutputContext, obj: Staged) -> None:
-        self.dataset.blobs.settle()
         commit = self.dataset.tables.commit(obj, context.run_id)
         file = self.dataset.tables.file(obj.table.name, obj.cell)
         rows = "dagster/partition_row_count" if obj.cell.source else "dagster/row_count"

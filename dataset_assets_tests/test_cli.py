@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
 from dataset_assets.cli import app
 from dataset_assets.config import ConfigError
+from dataset_assets.resources import DAGSTER_YAML
 from dataset_assets.storage.tables import Cell
 from dataset_assets_tests.mirror import Mirror
 
@@ -40,10 +42,12 @@ class Shell:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
     mirror = Mirror.make(tmp_path_factory.mktemp("cli"))
     (mirror.folder / "home").mkdir()
+    (mirror.folder / "home" / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
     mirror.posts[6002]["tags"].append({"id": "3", "name": "solo_focus", "category": "0"})
     mirror.image_file(5002).unlink()
     mirror.write_metadata()
-    mirror.rebuild()
+    with dg.DagsterInstance.from_config(str(mirror.folder / "home")) as instance:
+        mirror.rebuild(instance)
     return mirror
 
 
@@ -145,6 +149,7 @@ def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     assert stale == [
         "image_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
         "tag_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
+        "catalog all: has a new dependency data version (source_snapshot)",
     ]
 
 

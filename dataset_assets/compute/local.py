@@ -2,13 +2,17 @@
 
 import atexit
 import contextlib
-import multiprocessing
 import os
 import resource
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import popen_forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -66,11 +70,39 @@ class LocalEngine:
 @lru_cache(maxsize=2)
 def shared_pool(workers: int) -> ProcessPool:
     """One pool for the whole process: starting workers costs more than a small partition's work."""
-    context = multiprocessing.get_context("forkserver")
+    context = _WorkerContext()
     context.set_forkserver_preload(["dataset_assets.compute.image_work"])
     pool = ProcessPool(max_workers=workers, max_tasks=TASKS_PER_WORKER, initializer=_limit_worker, context=context)
     atexit.register(_stop, pool)
     return pool
+
+
+class _Launch(popen_forkserver.Popen):
+    """Starts a worker that knows nothing of the program around it.
+
+    Otherwise each worker imports that program's main module first: for `dagster` a second of CPU, for a script that
+    was read from a pipe an error.
+    """
+
+    def _launch(self, process: BaseProcess) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super()._launch(process)  # type: ignore[misc]  # the stubs leave it out
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Worker(ForkServerProcess):
+    _start_method = "forkserver"
+
+    @staticmethod
+    def _Popen(process: BaseProcess) -> popen_forkserver.Popen:
+        return _Launch(process)
+
+
+class _WorkerContext(ForkServerContext):
+    Process = _Worker
 
 
 def _limit_worker() -> None:

@@ -13,7 +13,7 @@ _BY_YEAR = """
 
 
 def records_and_versions(snapshot: Path) -> dict[int, tuple[int, str]]:
-    """Each year of a snapshot: its number of records, and 16 hex digits that change with their content, not their order."""
+    """Each year of a snapshot: how many records, and 16 hex digits that change with what they say, not their order."""
     import duckdb
 
     with duckdb.connect() as connection:

@@ -9,6 +9,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore
 
 from dataset_assets.domain.identity import ImageName, bucket
+from dataset_assets.storage.durable import make_durable
 
 
 class BlobMissing(FileNotFoundError):
@@ -25,6 +26,7 @@ class Blobs:
         """Store bytes under a name. A name tells its content, so one that is there with this size is left alone."""
         if self.size(name) != len(data):
             obstore.put(_store(self.root), name, data)
+            make_durable(self.root / name)  # before any table can name it
 
     def replace(self, name: str, data: bytes) -> None:
         """Store bytes under a name that does not tell its content, in place of what was there."""
@@ -59,10 +61,6 @@ class Blobs:
         fresh.unlink(missing_ok=True)
         os.link(original, fresh)
         os.replace(fresh, target)
-
-    def settle(self) -> None:
-        """Make what was put durable, all at once: called before a table that names the files is committed."""
-        os.sync()
 
 
 @lru_cache(maxsize=4)

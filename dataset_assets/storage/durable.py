@@ -24,10 +24,10 @@ def scratch_file(folder: Path, suffix: str = "") -> Iterator[Path]:
 
 def place(finished: Path, target: Path) -> None:
     """Move a finished file to its name, so that a reader sees the old file or the new one, also after a power cut."""
-    _sync(finished)
+    make_durable(finished)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(finished, target)
-    _sync(target.parent)
+    make_durable(target.parent)
 
 
 def write_text(target: Path, text: str, scratch: Path) -> None:
@@ -48,7 +48,8 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def make_durable(path: Path) -> None:
+    """Write a file's content, or a folder's names, through to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
