@@ -1,0 +1,102 @@
+"""Mirrors in Danbooru20xx's layout: records in JSON Lines of the old or the new schema, images as `BBBB/ID.EXT`."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from dataset_assets.config import DanbooruSource
+from dataset_assets.domain.schemas import IMAGE_METADATA
+from dataset_assets.sources import DamagedExport, ReadReport
+from dataset_assets.sources.danbooru_fields import CATEGORIES, SNAPSHOT
+from dataset_assets.sources.danbooru_files import locate_images, orphan_files
+from dataset_assets.sources.danbooru_snapshot import write_snapshot
+
+__all__ = ["SNAPSHOT", "fingerprint", "image_metadata", "locate", "orphans", "read_snapshot", "tag_metadata"]
+
+VERSION = "1"  # of what a snapshot holds
+
+_RATINGS = {
+    "danbooru_sqe": {"s": "general", "q": "questionable", "e": "explicit"},
+    "danbooru_gsqe": {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"},
+}
+
+
+def fingerprint(source: DanbooruSource) -> str:
+    """Hex digest of name, size and time of each file of metadata."""
+    folder = source.resolve("")
+    stats = [(os.path.relpath(file, folder), file.stat()) for file in source.files(source.metadata)]
+    files = "".join(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n" for name, found in stats)
+    return hashlib.sha256(f"{VERSION}\n{files}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read_snapshot(name: str, source: DanbooruSource, into: Path, say: Callable[[str], None]) -> ReadReport:
+    """Read the export into the Parquet file `into`; both schemas may stand in one file.
+
+    Of the records with one id, the first by file name and line counts.
+    Raises: DamagedExport when there is no file, or one is cut off or cannot be unpacked; then `into` is as it was.
+    """
+    files = source.files(source.metadata)
+    if not files:
+        raise DamagedExport(f"no file matches {' or '.join(source.metadata)}; see `metadata`")
+    return write_snapshot(name, files, into, say)
+
+
+def image_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `image_metadata`, each post one image."""
+    rating = pl.coalesce(
+        pl.when(pl.col("rating_scale") == scale).then(pl.col("rating").replace_strict(words, default=None))
+        for scale, words in _RATINGS.items()
+    )
+    post_id = pl.col("id").cast(pl.String)
+    renamed = {
+        "post_id": post_id,
+        "page": pl.lit(0),
+        "page_count": pl.lit(1),
+        "page_url": pl.format("https://danbooru.donmai.us/posts/{}", post_id),
+        "source_url": pl.when(pl.col("source") != "").then("source"),
+        "width": pl.col("image_width"),
+        "height": pl.col("image_height"),
+        "rating": rating,
+        "rating_source": pl.col("rating"),
+        **dict.fromkeys(("title", "description", "file_name", "view_count", "is_ai_generated"), pl.lit(None)),
+    }
+    columns = [
+        renamed.get(column.name, pl.col(column.name)).cast(column.dtype).alias(column.name)
+        for column in IMAGE_METADATA.columns
+    ]
+    return snapshot.select(columns).sort(IMAGE_METADATA.sorted_by)
+
+
+def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `tag_metadata`: each tag of an image once, or twice where it stands in two categories."""
+    other = pl.col("tags_other").struct
+    known = [
+        snapshot.select("image_id", tag=pl.col(f"tag_string_{category}").str.split(" "), category=pl.lit(category))
+        for category in CATEGORIES.values()
+    ]
+    others = snapshot.select("image_id", "tags_other").explode("tags_other")
+    tags = pl.concat(
+        [
+            *(named.explode("tag") for named in known),
+            others.select("image_id", tag=other.field("name"), category=other.field("category")),
+        ]
+    )
+    # An empty tag_string splits into one empty tag.
+    rows = tags.filter(pl.col("tag") != "").sort("tag", "image_id", "category", nulls_last=True)
+    repeats = [pl.col(name).eq_missing(pl.col(name).shift()) for name in ("tag", "image_id", "category")]
+    return rows.filter(~pl.all_horizontal(repeats)).select(
+        "tag", "image_id", "category", origin=pl.lit("source", pl.String)
+    )
+
+
+def locate(source: DanbooruSource, listed: pl.DataFrame) -> pl.DataFrame:
+    """Where the image of each row lies: `BBBB/ID.EXT` with the claimed extension, else with the first other one."""
+    return locate_images(source.resolve(source.images), listed)
+
+
+def orphans(source: DanbooruSource, snapshot: pl.LazyFrame) -> pl.DataFrame:
+    """Files of the tree that are no record's image: unknown, in the wrong bucket, or not what `locate` takes."""
+    return orphan_files(source.resolve(source.images), snapshot)
