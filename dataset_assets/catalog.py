@@ -92,6 +92,8 @@ def table_names(tables: Tables) -> list[str]:
 
 def _parquet(tables: Tables, name: str) -> str:
     files = str(tables.root / "tables" / name / "**" / "data.parquet").replace("'", "''")
+    if name == "source_snapshot":  # its own `source` is what the export says: where the uploader found the image
+        return f"read_parquet('{files}', hive_partitioning = false, union_by_name = true)"
     types = "{'source': VARCHAR, 'year': INTEGER}" if any(c.year for c in tables.cells(name)) else "{'source': VARCHAR}"
     return f"read_parquet('{files}', hive_partitioning = true, union_by_name = true, hive_types = {types})"
 

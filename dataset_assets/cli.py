@@ -66,7 +66,7 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 def check() -> None:
     """Check dataset.yaml and that the files it names are there."""
     config = config_from_environment()
-    config.require_inputs()
+    _require_inputs(config, None)
     console.print(
         f"{config.file}: {len(config.sources)} sources, {len(config.cells())} cells, {len(config.subsets)} subsets"
     )
@@ -81,7 +81,7 @@ def rebuild(
 ) -> None:
     """Rebuild what is missing or stale, with no daemon; rows whose input and recipe are unchanged are carried over."""
     config = config_from_environment()
-    config.require_inputs(source if source is None else _known_sources(config, source))
+    _require_inputs(config, source)
     cells = _cells(config, source, years)
     _rebuild(config, cells, _known_assets(assets, config), everything)
 
@@ -122,8 +122,9 @@ def demo() -> None:
         "\nThe embeddings above are made with [bold]random weights[/bold]: they show the plumbing, and mean nothing."
     )
     console.print(f"Look at the images:   {_from_here(config.root_path / 'sheets' / 'training_images')}/*.jpg")
-    console.print(f"Why is an image out?  dataset-assets trace {_dropped_image(config)}")
-    console.print('Ask in SQL:           dataset-assets sql "select * from funnel order by all"')
+    program = _from_here(Path(sys.argv[0]).absolute())
+    console.print(f"Why is an image out?  {program} trace {_dropped_image(config)}")
+    console.print(f"Ask in SQL:           {program} sql 'from funnel order by all'")
     console.print("See the graph:        make ui, then open http://127.0.0.1:3000")
 
 
@@ -285,6 +286,16 @@ def _dagster(config: DatasetConfig) -> Iterator[tuple["dg.Definitions", "dg.Dags
 
     with dagster.DagsterInstance.get() as instance:
         yield build(config), instance
+
+
+def _require_inputs(config: DatasetConfig, sources: list[str] | None) -> None:
+    """Refuse to begin without the files that dataset.yaml names."""
+    if config.file == SAMPLE_CONFIG:
+        raise WrongUse(
+            f"{CONFIG_VARIABLE} names no dataset.yaml, and the sample is not drawn yet: "
+            "`dataset-assets demo` draws it, `dataset-assets init` writes a dataset.yaml of your own"
+        )
+    config.require_inputs(sources if sources is None else _known_sources(config, sources))
 
 
 def _known_sources(config: DatasetConfig, sources: list[str]) -> list[str]:

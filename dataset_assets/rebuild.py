@@ -115,10 +115,12 @@ def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
         outcome.reused += _number(numbers.get("rows_reused"))
     elif event.is_step_failure:
         data = event.step_failure_data
+        if _root_of(data.error).cls_name == "DagsterAssetCheckFailedError":
+            return  # the check itself says more
         outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
         said = data.user_failure_data and data.user_failure_data.description
         outcome.errors.append(f"{event.step_key}: {said or _message(data.error)}")
-    elif event.is_job_failure and (error := event.job_failure_data.error) is not None:
+    elif event.is_job_failure and not outcome.errors and (error := event.job_failure_data.error) is not None:
         outcome.errors.append(_message(error))
 
 

@@ -46,13 +46,13 @@ def trace(config: DatasetConfig, image_id: str) -> list[Chapter]:
     tables = Tables(config.root_path)
     known = table_names(tables)
     ordered = [*(table for table in ORDER if table in known), *(table for table in known if table not in ORDER)]
-    chapters = [chapter for table in ordered for chapter in _chapters(tables, table, image_id, name.source)]
+    chapters = [chapter for table in ordered for chapter in _chapters(config, tables, table, image_id, name.source)]
     if not chapters:
         raise KeyError(image_id)
     return chapters
 
 
-def _chapters(tables: Tables, table: str, image_id: str, source: str) -> Iterator[Chapter]:
+def _chapters(config: DatasetConfig, tables: Tables, table: str, image_id: str, source: str) -> Iterator[Chapter]:
     for cell in tables.cells(table):
         if cell.source != source:
             continue
@@ -61,17 +61,26 @@ def _chapters(tables: Tables, table: str, image_id: str, source: str) -> Iterato
             continue
         rows = scan.filter(pl.col("image_id") == image_id).collect()
         if rows.height:
-            yield _chapter(tables, table, cell, rows, image_id)
+            facts = _verdict(config, table, rows) if table.startswith("subset/") else _facts(table, rows)
+            yield _chapter(tables, table, cell, rows, facts)
 
 
-def _chapter(tables: Tables, table: str, cell: Cell, rows: pl.DataFrame, image_id: str) -> Chapter:
+def _chapter(tables: Tables, table: str, cell: Cell, rows: pl.DataFrame, facts: dict[str, Any]) -> Chapter:
     commit = tables.commit_of(table, cell)
-    made = tables.history(table, cell).filter(pl.col("image_id") == image_id).collect()
+    made = tables.history(table, cell).filter(pl.col("image_id") == rows.item(0, "image_id")).collect()
     run_id, made_at = (commit.run_id, commit.written_at) if commit else ("unknown", "unknown")
     if made.height:
         run_id, made_at = made.item(0, "run_id"), made.item(0, "made_at").isoformat(timespec="seconds")
     recipe = rows.item(0, "recipe") if "recipe" in rows.columns else commit.recipe if commit else ""
-    return Chapter(table, cell, _facts(table, rows), run_id, made_at, recipe)
+    return Chapter(table, cell, facts, run_id, made_at, recipe)
+
+
+def _verdict(config: DatasetConfig, table: str, rows: pl.DataFrame) -> dict[str, Any]:
+    """Whether a subset kept the image; if not, the rule that it broke, in the words of dataset.yaml."""
+    rule = rows.item(0, "drop_reason")
+    definition = config.subsets.get(table.removeprefix("subset/"))
+    words = getattr(definition, str(rule), None)
+    return {"verdict": "kept" if rule is None else f"dropped by the rule {rule!r}" + (f": {words}" if words else "")}
 
 
 def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
@@ -82,9 +91,6 @@ def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
             category: " ".join(part.get_column("tag"))
             for (category,), part in tags.group_by("category", maintain_order=True)
         }
-    if table.startswith("subset/"):
-        reason = rows.item(0, "drop_reason")
-        return {"verdict": "kept" if reason is None else f"dropped by the rule {reason!r}"}
     row = rows.row(0, named=True)
     return {key: _short(value) for key, value in row.items() if value is not None and key not in HIDDEN and value != []}
 

@@ -56,6 +56,7 @@ class Mirror:
 
     folder: Path
     posts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    name: str = "dataset"  # of the settings; another name is another root over the same sources
 
     @classmethod
     def make(cls, folder: Path, *, store: str = "copy", posts_by_year: int = 3) -> "Mirror":
@@ -128,7 +129,21 @@ class Mirror:
 
     @property
     def config(self) -> DatasetConfig:
-        return load_config(self.folder / "dataset.yaml")
+        return load_config(self.config_file)
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / f"{self.name}.yaml"
+
+    @property
+    def root(self) -> Path:
+        return self.config.root_path
+
+    def with_root(self, name: str) -> "Mirror":
+        """The same sources, built into a root of their own."""
+        settings = (self.folder / "dataset.yaml").read_text("utf-8")
+        (self.folder / f"{name}.yaml").write_text(settings.replace("root: ./data", f"root: ./{name}"), "utf-8")
+        return Mirror(self.folder, self.posts, name)
 
     @property
     def definitions(self) -> dg.Definitions:
@@ -136,7 +151,7 @@ class Mirror:
 
     @property
     def tables(self) -> Tables:
-        return Tables(self.folder / "data")
+        return Tables(self.root)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:

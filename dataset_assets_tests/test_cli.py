@@ -62,7 +62,7 @@ def test_trace_tells_the_story_through_every_table_with_run_time_and_recipe(shel
     order = ["source_snapshot", "image_metadata", "tag_metadata", "raw_images", "image_facts", "training_images"]
     assert [story.index(f"{table}  ") for table in order] == sorted(story.index(f"{table}  ") for table in order)
     assert re.search(r"image_facts  danbooru\|2006, made \S+ by run [0-9a-f]{8}, recipe [0-9a-f]{16}", story)
-    assert "dropped by the rule 'tags'" in story
+    assert "dropped by the rule 'tags': 1girl -solo_focus" in story
     assert "solo_focus" in story
     assert re.search(r"subset/everything.*\n\s+verdict\s+kept", story)
 
@@ -186,3 +186,12 @@ def test_a_partition_held_by_another_run_ends_with_exit_code_5(tmp_path: Path, m
 
     assert result.returncode == 5, result.stderr
     assert "another run is writing this partition" in result.stderr
+
+
+def test_without_settings_and_sample_a_newcomer_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATASET_ASSETS_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`dataset-assets demo` draws it"):
+        CliRunner().invoke(app, ["rebuild"], catch_exceptions=False)

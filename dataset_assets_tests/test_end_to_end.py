@@ -169,5 +169,8 @@ def test_the_catalog_has_a_view_for_each_table(built: Mirror) -> None:
         by_year = connection.sql("select source, year, count(*) from raw_images group by all order by all").fetchall()
         funnel = connection.sql("select subset, sum(images) from funnel group by all order by all").fetchall()
 
+        found_at = connection.sql("select distinct source from source_snapshot order by all").fetchall()
+
+    assert found_at == [("",), (None,)], "the posts' own source, not the partition's"
     assert by_year == [("danbooru", 2005, 3), ("danbooru", 2006, 3), ("danbooru", 2007, 3), ("pixiv_niji", 2022, 3)]
     assert funnel == [("everything", 12), ("girls", 12)]

@@ -22,10 +22,9 @@ SEED = 20261120
 def rebuild_in_process_of_its_own(mirror: Mirror) -> "subprocess.Popen[bytes]":
     environment = {
         **os.environ,
-        "DATASET_ASSETS_CONFIG": str(mirror.folder / "dataset.yaml"),
-        "DAGSTER_HOME": str(mirror.folder / "home"),
+        "DATASET_ASSETS_CONFIG": str(mirror.config_file),
+        "DAGSTER_HOME": str(mirror.folder / f"home_of_{mirror.name}"),
     }
-    (mirror.folder / "home").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "dataset_assets.cli", "rebuild"]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -34,7 +33,7 @@ def rebuild_in_process_of_its_own(mirror: Mirror) -> "subprocess.Popen[bytes]":
 
 def content(mirror: Mirror) -> dict[str, str]:
     """The hash of every table and image of the root."""
-    root = mirror.folder / "data"
+    root = mirror.root
     files = [*(root / "tables").rglob("*.parquet"), *(root / "images").rglob("*.*")]
     hashes = {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return {name: value for name, value in hashes.items() if not name.startswith("tables/catalog/")}
@@ -49,9 +48,12 @@ def change(mirror: Mirror) -> None:
 
 @pytest.mark.slow
 def test_a_rebuild_killed_at_twenty_random_moments_is_never_half_and_ends_the_same(tmp_path: Path) -> None:
-    undisturbed = Mirror.make(tmp_path / "undisturbed")
+    undisturbed = Mirror.make(tmp_path)
+    disturbed = undisturbed.with_root("disturbed")
     undisturbed.rebuild()
+    disturbed.rebuild()
     old = content(undisturbed)
+    assert content(disturbed) == old, "two roots over the same sources are equal to the byte"
     change(undisturbed)
     began = time.monotonic()
     assert rebuild_in_process_of_its_own(undisturbed).wait(timeout=120) == 0
@@ -60,10 +62,6 @@ def test_a_rebuild_killed_at_twenty_random_moments_is_never_half_and_ends_the_sa
     assert old != new
 
     moments = random.Random(SEED)
-    disturbed = Mirror.make(tmp_path / "disturbed")
-    disturbed.rebuild()
-    assert content(disturbed) == old
-    change(disturbed)
     for _ in range(ROUNDS):
         process = rebuild_in_process_of_its_own(disturbed)
         time.sleep(moments.uniform(0.1 * duration, duration))
@@ -71,7 +69,7 @@ def test_a_rebuild_killed_at_twenty_random_moments_is_never_half_and_ends_the_sa
         process.wait(timeout=10)
         for name, found in content(disturbed).items():
             assert found in (old.get(name), new.get(name)), f"{name} is neither the old nor the new one"
-        for file in (disturbed.folder / "data" / "tables").rglob("data.parquet"):
+        for file in (disturbed.root / "tables").rglob("data.parquet"):
             pl.read_parquet(file)
     assert rebuild_in_process_of_its_own(disturbed).wait(timeout=120) == 0
 

@@ -138,7 +138,7 @@ TAG_METADATA = Table(
         Column("category", pl.String, "general, artist, copyright, character or meta; other numbers as they are"),
         Column("origin", pl.String, "source = as tagged by the source"),
     ),
-    sorted_by=("tag", "image_id"),  # by tag first: 13 to 27 times faster to search than in post order
+    sorted_by=("tag", "image_id", "category"),  # by tag first: 13 to 27 times faster to search than in post order
 )
 
 RAW_IMAGES = Table(
