@@ -142,7 +142,7 @@ def _dropped_image(config: DatasetConfig) -> str:
 @app.command()
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
-    from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB
+    from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
     from dataset_assets.staleness import Staleness, keys_of
     from dataset_assets.storage.tables import Cell
 
@@ -152,7 +152,8 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
     with _dagster(config) as (definitions, instance):
         staleness = Staleness(definitions, instance)
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
-        parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells] + [(CATALOG_JOB, Cell())]
+        parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
+        parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})] + [(CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
     console.print(f"\n{len(stale)} tables are missing or stale" + (":" if stale else "."))
     for verdict in stale:

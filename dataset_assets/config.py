@@ -98,6 +98,13 @@ def _glob(pattern: Path) -> list[Path]:
     return [path for path in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))) if path.is_file()]
 
 
+class TagRelations(Settings):
+    """Danbooru's dumps of aliases and implications; only active ones count."""
+
+    aliases: Paths = ()
+    implications: Paths = ()
+
+
 class DanbooruSource(Source):
     """A mirror in Danbooru20xx's layout: metadata of either schema, and an `original/BBBB/ID.EXT` tree."""
 
@@ -105,9 +112,12 @@ class DanbooruSource(Source):
     metadata: Paths = Field(min_length=1)
     images: str
     years: Years
+    tag_relations: TagRelations = TagRelations()
 
     def missing_inputs(self) -> list[tuple[str, str]]:
         problems = self.unmatched("metadata", self.metadata)
+        problems += self.unmatched("tag_relations.aliases", self.tag_relations.aliases)
+        problems += self.unmatched("tag_relations.implications", self.tag_relations.implications)
         if not self.resolve(self.images).is_dir():
             problems.append(("images", f"{self.resolve(self.images)} is not a folder"))
         return problems
@@ -179,7 +189,7 @@ class Pd12mSource(UndatedSource):
         )
 
 
-AnySource = Annotated[DanbooruSource | GalleryDlSource, Field(discriminator="kind")]
+AnySource = Annotated[DanbooruSource | GalleryDlSource | PixivListsSource | Pd12mSource, Field(discriminator="kind")]
 
 
 class TrainingImages(Settings):
@@ -366,7 +376,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if kind == "union_tag_invalid":
         return f"{key}.kind: {found['kind']!r} is no kind of source; expected {problem['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
-        return f"{key}.kind: missing; expected 'danbooru' or 'gallery_dl'"
+        return f"{key}.kind: missing; expected 'danbooru', 'gallery_dl', 'pixiv_lists' or 'pd12m'"
     if kind == "value_error":
         return f"{key}: {problem['ctx']['error']}"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {found!r}"

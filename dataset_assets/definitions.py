@@ -6,9 +6,10 @@ import dagster as dg
 
 from dataset_assets.assets.annotations import annotation_assets
 from dataset_assets.assets.curation import curation_assets
-from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, Graph
+from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, Graph
 from dataset_assets.assets.images import image_assets
 from dataset_assets.assets.metadata import metadata_assets
+from dataset_assets.assets.pairs import pairs_asset
 from dataset_assets.catalog import catalog_asset
 from dataset_assets.checks import checks
 from dataset_assets.config import DatasetConfig
@@ -19,7 +20,7 @@ def build(config: DatasetConfig) -> dg.Definitions:
     """The graph that a dataset.yaml describes."""
     graph = Graph.of(config)
     by_cell = [*image_assets(graph), *annotation_assets(graph), *curation_assets(graph)]
-    assets = [*metadata_assets(graph), *by_cell]
+    assets = [*metadata_assets(graph), *by_cell, pairs_asset(graph)]
     keys = [key for asset in assets for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [])]
     rebuilt = dg.AssetSelection.assets("image_metadata", "tag_metadata", *(asset.key for asset in by_cell))
     dataset = Dataset(config_file=str(config.file.absolute()), folder=str(config.folder))
@@ -29,11 +30,16 @@ def build(config: DatasetConfig) -> dg.Definitions:
         jobs=[
             dg.define_asset_job(
                 READ_JOB,
-                dg.AssetSelection.assets("source_snapshot", "rejected_records"),
+                dg.AssetSelection.assets("source_snapshot", "rejected_records", "tag_relations"),
                 description="Look at a source's export again; years whose records changed become stale.",
             ),
             dg.define_asset_job(
                 REBUILD_JOB, rebuilt, description="All tables of one source and year, and their checks."
+            ),
+            dg.define_asset_job(
+                SOURCE_JOB,
+                dg.AssetSelection.assets("tag_vocabulary", "sketch_pairs"),
+                description="Tables of a whole source, over its years.",
             ),
             dg.define_asset_job(CATALOG_JOB, dg.AssetSelection.assets("catalog"), description="The DuckDB file."),
         ],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from dataset_assets.assets.graph import CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB
+from dataset_assets.assets.graph import CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
 from dataset_assets.config import DatasetConfig
 from dataset_assets.resources import progress_to
 from dataset_assets.staleness import Staleness, keys_of
@@ -57,7 +57,9 @@ class Rebuild:
             for source in sorted({source for source, _ in cells}):
                 yield from self._once(READ_JOB, Cell(source), wanted)
             for source, year in cells:
-                yield self._cell(Cell(source, year), wanted, everything)
+                yield self._cell(REBUILD_JOB, Cell(source, year), wanted, everything)
+            for source in sorted({source for source, _ in cells}):
+                yield self._cell(SOURCE_JOB, Cell(source), wanted, everything)
             yield from self._once(CATALOG_JOB, Cell(), wanted)
 
     def _once(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None) -> Iterator[Outcome]:
@@ -67,17 +69,17 @@ class Rebuild:
             self._run(job, keys, outcome)
             yield outcome
 
-    def _cell(self, cell: Cell, wanted: set[dg.AssetKey] | None, everything: bool) -> Outcome:
+    def _cell(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None, everything: bool) -> Outcome:
         """Run what is missing or stale until nothing is: a rebuilt table makes stale what truly depends on it."""
         outcome = Outcome(cell)
-        keys = [key for key in keys_of(self.definitions, REBUILD_JOB) if wanted is None or key in wanted]
+        keys = [key for key in keys_of(self.definitions, job) if wanted is None or key in wanted]
         graph = self.definitions.resolve_asset_graph()
         first = set(keys) if everything else {key for key in keys if FED_FROM_OUTSIDE in graph.get(key).tags}
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
             verdicts = Staleness(self.definitions, self.instance).of(keys, cell)
             stale = {verdict.asset for verdict in verdicts} | (first - done)
-            self._run(REBUILD_JOB, [key for key in keys if key in stale], outcome)
+            self._run(job, [key for key in keys if key in stale], outcome)
             done |= stale
             if not stale or outcome.errors:
                 break

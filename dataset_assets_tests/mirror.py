@@ -112,6 +112,21 @@ class Mirror:
         lines = "\n".join(json.dumps(post) for _, post in sorted(self.posts.items()))
         (self.folder / "metadata" / "posts.json").write_text(lines, "utf-8")
 
+    def write_relations(self, *implications: tuple[str, str]) -> None:
+        """Give the Danbooru source implications: each first tag implies the second."""
+        record = {"status": "active", "created_at": "2013-02-16T03:42:15.559-05:00"}
+        lines = [
+            json.dumps({"id": number, "antecedent_name": tag, "consequent_name": implied, **record})
+            for number, (tag, implied) in enumerate(implications, 1)
+        ]
+        (self.folder / "implications.json").write_text("\n".join(lines), "utf-8")
+        settings = self.config_file.read_text("utf-8")
+        if "tag_relations" not in settings:
+            line = "    images: original\n"
+            self.config_file.write_text(
+                settings.replace(line, f"{line}    tag_relations: {{implications: implications.json}}\n"), "utf-8"
+            )
+
     def write_niji(self, pages: list[tuple[int, int]]) -> None:
         with zipfile.ZipFile(self.folder / "niji.zip", "w") as archive:
             for work, page in pages:

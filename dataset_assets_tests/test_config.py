@@ -51,7 +51,7 @@ def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
         (
             "kind: gallery_dl",
             "kind: gelbooru",
-            "sources.pixiv_niji.kind: 'gelbooru' is no kind of source; expected 'danbooru', 'gallery_dl'",
+            "sources.pixiv_niji.kind: 'gelbooru' is no kind of source; expected 'danbooru', 'gallery_dl', ",
         ),
         ("    kind: gallery_dl\n", "", "sources.pixiv_niji.kind: missing"),
         ("images: original", "image: original", "sources.danbooru.images: missing"),

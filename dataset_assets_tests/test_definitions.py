@@ -10,9 +10,12 @@ from dataset_assets_tests.mirror import Mirror
 SHAPE = {
     "source_snapshot": ("metadata", "source", []),
     "rejected_records": ("metadata", "source", []),
+    "tag_relations": ("metadata", "source", []),
+    "tag_vocabulary": ("metadata", "source", ["image_metadata", "tag_metadata"]),
+    "sketch_pairs": ("curation", "source", ["raw_images", "source_snapshot"]),
     "snapshot_year": ("metadata", "source|year", ["source_snapshot"]),
     "image_metadata": ("metadata", "source|year", ["snapshot_year"]),
-    "tag_metadata": ("metadata", "source|year", ["snapshot_year"]),
+    "tag_metadata": ("metadata", "source|year", ["snapshot_year", "tag_relations"]),
     "raw_images": ("images", "source|year", ["image_metadata"]),
     "image_facts": ("images", "source|year", ["raw_images"]),
     "training_images": ("images", "source|year", ["raw_images"]),

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import polars as pl
 import pytest
@@ -174,3 +175,36 @@ def test_the_catalog_has_a_view_for_each_table(built: Mirror) -> None:
     assert found_at == [("",), (None,)], "the posts' own source, not the partition's"
     assert by_year == [("danbooru", 2005, 3), ("danbooru", 2006, 3), ("danbooru", 2007, 3), ("pixiv_niji", 2022, 3)]
     assert funnel == [("everything", 12), ("girls", 12)]
+
+
+def test_a_cell_that_no_source_declares_is_built_green_and_empty_and_says_so(built: Mirror) -> None:
+    job = built.definitions.resolve_job_def("rebuild")
+    result = job.execute_in_process(instance=built.instance, partition_key="pixiv_niji|2005")
+
+    assert result.success
+    for name in (*METADATA_TABLES, *IMAGE_TABLES, "subset/girls"):
+        assert built.table(name, Cell("pixiv_niji", 2005)).is_empty(), name
+    metadata = result.asset_materializations_for_node("raw_images")[0].metadata
+    assert metadata["note"].value == "pixiv_niji declares no year 2005"
+
+
+def test_every_materialization_tells_its_rows_schema_lineage_and_counts(built: Mirror) -> None:
+    wanted = dg.AssetRecordsFilter(dg.AssetKey("training_images"), asset_partitions=["danbooru|2005"])
+    [record] = built.instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    metadata = record.asset_materialization.metadata
+
+    assert {"dagster/partition_row_count", "dagster/column_schema", "dagster/column_lineage"} <= metadata.keys()
+    assert {"rows_computed", "rows_reused", "rows_dropped", "rows_per_second", "rows_made", "bytes"} <= metadata.keys()
+
+
+def test_the_contact_sheet_in_an_event_stays_below_a_hundred_kilobytes(built: Mirror) -> None:
+    records = built.instance.fetch_materializations(dg.AssetKey("training_images"), limit=50).records
+    sheets = [
+        str(record.asset_materialization.metadata["contact_sheet"].value)
+        for record in records
+        if record.asset_materialization and "contact_sheet" in record.asset_materialization.metadata
+    ]
+
+    assert sheets
+    assert all("data:image/jpeg;base64," in sheet and len(sheet) < 100_000 for sheet in sheets)

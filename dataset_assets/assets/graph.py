@@ -14,7 +14,7 @@ from dataset_assets.domain.schemas import Table
 from dataset_assets.resources import column_lineage, column_schema
 
 OWNERS = ["team:datasets"]
-READ_JOB, REBUILD_JOB, CATALOG_JOB = "read_sources", "rebuild", "write_catalog"
+READ_JOB, REBUILD_JOB, SOURCE_JOB, CATALOG_JOB = "read_sources", "rebuild", "rebuild_sources", "write_catalog"
 # Assets fed from outside Dagster's sight: `rebuild` looks at them each time, since only they can tell what changed.
 FED_FROM_OUTSIDE = "dataset_assets/fed_from_outside"
 

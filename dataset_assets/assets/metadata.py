@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import FED_FROM_OUTSIDE, OWNERS, Graph, table_metadata
+from dataset_assets.assets.tags import DUMP, RELATIONS, related, stage_relations, vocabulary_asset
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Table
 from dataset_assets.resources import Dataset, cell_of, say
@@ -30,6 +31,11 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 "What was no record: one row per line or file that could not be read, or image that no record names.",
                 metadata=table_metadata(REJECTED_RECORDS),
             ),
+            _read_spec(
+                "tag_relations",
+                "The source's relations between tags: one row per active alias or implication.",
+                metadata=table_metadata(RELATIONS),
+            ),
         ],
         partitions_def=partitions.source,
     )(read_source)
@@ -42,15 +48,13 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         description="No table: the content version of one year of a snapshot. `source_snapshot` reports it for each "
         "year, so that a new export makes stale only the years whose records it changes.",
     )
+    common: dict[str, Any] = {"group": "metadata", "kinds": {"polars", "parquet"}, "version": "1"}
     return [
         snapshot,
         snapshot_year,
-        *(
-            graph.asset(
-                function, table, group="metadata", kinds={"polars", "parquet"}, version="1", deps=[SNAPSHOT_YEAR]
-            )
-            for function, table in ((image_metadata, IMAGE_METADATA), (tag_metadata, TAG_METADATA))
-        ),
+        graph.asset(image_metadata, IMAGE_METADATA, **common, deps=[SNAPSHOT_YEAR]),
+        graph.asset(tag_metadata, TAG_METADATA, **common, deps=[SNAPSHOT_YEAR, "tag_relations"]),
+        vocabulary_asset(graph),
     ]
 
 
@@ -75,32 +79,36 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
     source = dataset.config.sources[name]
     adapter = adapters()[source.kind]
     with dataset.tables.lock("source_snapshot", cell):
-        snapshot, rejected = _read(dataset, adapter, cell, say(context))
-    years = records_and_versions(snapshot.file or dataset.tables.file("source_snapshot", cell))
+        snapshot, unreadable = _read(dataset, adapter, cell, say(context))
+        file = snapshot.file or dataset.tables.file("source_snapshot", cell)
+        scan = pl.scan_parquet(file, hive_partitioning=False)
+        relations, bad_relations = stage_relations(dataset, adapter, cell, scan, snapshot.recipe)
+        rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, scan)])
+        years = records_and_versions(file)
     for year, version in declared_versions(years, source.years).items():
         tags = {"dagster/data_version": version}
         context.log_event(dg.AssetObservation(SNAPSHOT_YEAR, partition=f"{name}|{year}", tags=tags))
     undeclared = sum(records for year, (records, _) in years.items() if year not in source.years)
     by_year = {str(year): records for year, (records, _) in years.items()}
     yield dataset.result(context, snapshot, {"records_by_year": by_year, "records_of_undeclared_years": undeclared})
-    yield dataset.result(context, rejected)
+    yield dataset.result(context, dataset.tables.stage(REJECTED_RECORDS, cell, rejected))
+    yield dataset.result(context, relations)
 
 
-def _read(dataset: Dataset, adapter: Adapter, cell: Cell, report: Callable[[str], None]) -> tuple[Staged, Staged]:
-    """The staged snapshot and its rejected records; the snapshot is read anew only when the export's files changed."""
+def _read(dataset: Dataset, adapter: Adapter, cell: Cell, report: Callable[[str], None]) -> tuple[Staged, pl.DataFrame]:
+    """The staged snapshot and its rejected records; it is read anew only when the export's files changed."""
     tables, source = dataset.tables, dataset.config.sources[str(cell.source)]
     recipe = fingerprint({"adapter": SNAPSHOT_VERSION, "export": adapter.fingerprint(source)})
     commit = tables.commit_of("source_snapshot", cell)
     if commit is not None and commit.recipe == recipe:
         report(f"source_snapshot {cell}: the export is unchanged, {commit.rows:,} records")
-        snapshot = tables.unchanged(adapter.SNAPSHOT, cell)
-        rejected = tables.scan(REJECTED_RECORDS, cell).filter(pl.col("reason") != "orphan_file").collect()
-    else:
-        with tables.scratch_parquet() as file:
-            rejected = adapter.read_snapshot(str(cell.source), source, file, report).rejected
-            snapshot = tables.adopt(adapter.SNAPSHOT, cell, file, recipe)
-    scan = pl.scan_parquet(snapshot.file or tables.file("source_snapshot", cell), hive_partitioning=False)
-    return snapshot, tables.stage(REJECTED_RECORDS, cell, pl.concat([rejected, adapter.orphans(source, scan)]))
+        of_records = (pl.col("reason") != "orphan_file") & ~pl.col("file").str.starts_with(DUMP)
+        return tables.unchanged(adapter.SNAPSHOT, cell), tables.scan(REJECTED_RECORDS, cell).filter(
+            of_records
+        ).collect()
+    with tables.scratch_parquet() as file:
+        rejected = adapter.read_snapshot(str(cell.source), source, file, report).rejected
+        return tables.adopt(adapter.SNAPSHOT, cell, file, recipe), rejected
 
 
 def image_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
@@ -110,8 +118,11 @@ def image_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Ma
 
 
 def tag_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-    """How the source has tagged its images: one row per image and tag."""
-    rows = _of_year(context, dataset, TAG_METADATA, lambda adapter: adapter.tag_metadata)
+    """Who is tagged with what, after the source's aliases and implications: one row per image and tag."""
+    by_relations = related(dataset, str(cell_of(context).source))
+    rows = _of_year(
+        context, dataset, TAG_METADATA, lambda adapter: lambda year: by_relations(adapter.tag_metadata(year))
+    )
     return dataset.result(context, rows)
 
 

@@ -136,7 +136,7 @@ TAG_METADATA = Table(
         Column("tag", pl.String, "the tag's name"),
         Column("image_id", pl.String, IMAGE_ID.description, ("image_metadata.image_id",)),
         Column("category", pl.String, "general, artist, copyright, character or meta; other numbers as they are"),
-        Column("origin", pl.String, "source = as tagged by the source"),
+        Column("origin", pl.String, "source = as tagged by the source; alias = renamed; implication = added"),
     ),
     sorted_by=("tag", "image_id", "category"),  # by tag first: 13 to 27 times faster to search than in post order
 )

@@ -33,6 +33,7 @@ REJECT_REASONS = (
     "duplicate_id",
     "unsafe_path",
     "unreadable_file",
+    "bad_relation",  # an alias or implication without two tag names, or of no status
     "orphan_file",  # an image that no record names
 )
 

@@ -56,6 +56,6 @@ class Adapter(Protocol):
 
 def adapters() -> Mapping[str, Adapter]:
     """The adapter of each kind of source."""
-    from dataset_assets.sources import danbooru, gallery_dl
+    from dataset_assets.sources import danbooru, gallery_dl, pd12m, pixiv_lists
 
-    return {"danbooru": danbooru, "gallery_dl": gallery_dl}
+    return {"danbooru": danbooru, "gallery_dl": gallery_dl, "pixiv_lists": pixiv_lists, "pd12m": pd12m}

@@ -47,11 +47,6 @@ def column_types() -> str:
     return ", ".join(f"{column.name} {_SQL_TYPES[str(column.dtype)]}" for column in fields.RECORD_COLUMNS)
 
 
-def column_names() -> str:
-    """The columns of a record."""
-    return ", ".join(column.name for column in fields.RECORD_COLUMNS)
-
-
 def select_published() -> str:
     """Rows of a file ($1) of records as published: line, is_doubtful, and the columns of a record.
 
@@ -67,6 +62,19 @@ def select_mended(longest: int) -> str:
     return _select(_MENDED_KEYS, "piece_line", doubt, "tags_other", longest)
 
 
+def copy_staged() -> str:
+    """Write the table `staged` to $file, by year: piece, line, year, image_id and the columns of a record.
+
+    By year in small groups, so that a reader of one year passes over most of the file.
+    """
+    names = ", ".join(column.name for column in fields.RECORD_COLUMNS)
+    rows = (
+        "SELECT $piece::INTEGER AS piece, line, year(created_at)::INTEGER AS year, "  # noqa: S608 - our own names
+        f"$name || '-' || id || '-0' AS image_id, {names} FROM staged ORDER BY year"
+    )
+    return f"COPY ({rows}) TO $file (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE 4096)"
+
+
 def _select(keys: dict[str, str], line: str, doubt: str, tags_other: str, longest: int) -> str:
     made = {column.name: column.name for column in fields.RECORD_COLUMNS}
     made |= {name: _number(name) for name in ("id", *fields.REFERENCES, *fields.LARGE_NUMBERS, *fields.NUMBERS)}
@@ -76,7 +84,7 @@ def _select(keys: dict[str, str], line: str, doubt: str, tags_other: str, longes
     made |= {name: f"coalesce(listed_{name}, {name})" for name in fields.TAG_STRINGS}
     made |= {
         "created_at": _moment("created_at"),
-        "fav_count": f"coalesce({_number('fav_count')}, nullif(len(favs), 0))",
+        "fav_count": f"coalesce({_number('fav_count')}, nullif(len(favs), 0)::INTEGER)",
         "pools": _POOLS,
         "tags_other": tags_other,
     }

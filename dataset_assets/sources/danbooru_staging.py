@@ -1,4 +1,4 @@
-"""One piece of an export read by DuckDB; lines that it refuses, or doubts, are read strictly, one by one."""
+"""One piece of an export as a Parquet file: read by DuckDB, and line by line strictly where that refuses or doubts."""
 
 import json
 from collections.abc import Iterable
@@ -35,14 +35,15 @@ class Rejection:
 
 @dataclass
 class Staged:
-    """What one piece holds. Its records are the connection's table `staged`; every line counts from 0."""
+    """What one piece holds; its lines count from 0."""
 
-    connection: "DuckDBPyConnection"
     index: "LineIndex"
-    lines: Numbers  # of the records, ascending
-    ids: Numbers  # of the records, in the same order
     rejected: list[Rejection] = field(default_factory=list)
     unreadable: list[tuple[int, str]] = field(default_factory=list)  # (line, value that is null in its record)
+    file: Path | None = None  # Parquet of its records, by year: see `sql.select_staged`; null = there is none
+    lines: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # of the records, ascending
+    ids: Numbers = field(default_factory=lambda: np.empty(0, np.int64))  # of the records, in the same order
+    has_general: bool = False  # whether a record is rated g
 
 
 class LineIndex:
@@ -72,9 +73,10 @@ class LineIndex:
         return self._data[self._starts[number] : self._ends[number]]
 
     def content(self, number: int) -> str:
-        """The line's beginning, as `rejected_records` shows it."""
+        """The line's beginning, as `rejected_records` shows it; what is no text is U+FFFD."""
         start = self._starts[number]
-        return beginning(self._data[start : min(self._ends[number], start + 4 * CONTENT_CHARACTERS)])
+        line = self._data[start : min(self._ends[number], start + 4 * CONTENT_CHARACTERS)]
+        return line.decode("utf-8", "replace")[:CONTENT_CHARACTERS].replace("\0", "\ufffd")
 
     def without(self, lines: Iterable[int]) -> bytes:
         """The piece with these lines blanked out."""
@@ -96,37 +98,27 @@ def _ends_of_lines(data: bytes) -> list[int]:
     return ends if data.endswith(b"\n") or not data else [*ends, len(data)]
 
 
-def beginning(line: bytes) -> str:
-    """A line's first characters; what is no text is U+FFFD."""
-    return line.decode("utf-8", "replace")[:CONTENT_CHARACTERS].replace("\0", "\ufffd")
-
-
-def stage(piece: Piece, connection: "DuckDBPyConnection", file: Path) -> Staged:
-    """Read a piece into the connection's temporary table `staged`, by way of a file on disk."""
-    index = LineIndex(piece.data)
-    none = np.empty(0, np.int64)
-    staged = Staged(connection, index, none, none)
+def stage(name: str, piece: Piece, number: int, connection: "DuckDBPyConnection", folder: Path) -> Staged:
+    """Read the piece with this number of the source `name` into `folder`, by a connection that is closed then."""
+    staged = Staged(LineIndex(piece.data))
     if piece.is_cut:
-        connection.execute(_create_empty())
-        staged.rejected = [Rejection(0, "line_too_long", f"more than {MAX_LINE_BYTES:,} bytes", index.content(0))]
+        detail = f"more than {MAX_LINE_BYTES:,} bytes"
+        staged.rejected.append(Rejection(0, "line_too_long", detail, staged.index.content(0)))
         return staged
-    try:
-        mended = _read_strictly(_read_fast(index, connection, file), staged)
+    json_file = folder / f"{number}.json"
+    with connection:
+        mended = _read_strictly(_read_fast(staged.index, connection, json_file), staged)
         if mended:
             lines = [json.dumps(record, ensure_ascii=False).encode() for record in mended]
-            file.write_bytes(b"\n".join(lines))
-            connection.execute(f"INSERT INTO staged {sql.select_mended(max(map(len, lines)) + 1)}", [str(file)])
-    finally:
-        file.unlink(missing_ok=True)
-    rows = connection.execute("SELECT line, id, is_doubtful FROM staged ORDER BY line").fetchnumpy()
-    if rows["is_doubtful"].any():
-        raise RuntimeError(f"{piece.file}: DuckDB doubts a record that was put in order; this is a bug")
-    staged.lines, staged.ids = np.asarray(rows["line"]), np.asarray(rows["id"])
+            json_file.write_bytes(b"\n".join(lines))
+            connection.execute(f"INSERT INTO staged {sql.select_mended(max(map(len, lines)) + 1)}", [str(json_file)])
+        json_file.unlink()
+        _finish(staged, connection, name, number, folder / f"{number}.parquet")
     return staged
 
 
 def _read_fast(index: LineIndex, connection: "DuckDBPyConnection", file: Path) -> list[int]:
-    """Stage the records that DuckDB reads without doubt.
+    """Fill the connection's table `staged` with what DuckDB reads without doubt.
 
     Returns: the other lines, ascending; all of them when DuckDB refuses one, for it does not tell which.
     """
@@ -136,12 +128,13 @@ def _read_fast(index: LineIndex, connection: "DuckDBPyConnection", file: Path) -
     regular = np.flatnonzero(~(index.is_odd | index.is_blank))
     file.write_bytes(index.without(odd))
     try:
-        created = connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {sql.select_published()}", [str(file)])
+        created = connection.execute(f"CREATE TEMP TABLE staged AS {sql.select_published()}", [str(file)])
         rows = created.fetchall()[0][0]
     except (duckdb.InvalidInputException, duckdb.ConversionException):
         rows = -1
     if rows != len(regular):
-        connection.execute(_create_empty())
+        columns = f"line BIGINT, is_doubtful BOOLEAN, {sql.column_types()}"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE staged ({columns})")
         return np.flatnonzero(~index.is_blank).tolist()
     if rows < len(index):
         connection.execute("UPDATE staged SET line = list_extract($1, line + 1)", [regular.tolist()])
@@ -164,5 +157,14 @@ def _read_strictly(lines: Iterable[int], staged: Staged) -> list[dict[str, Any]]
     return mended
 
 
-def _create_empty() -> str:
-    return f"CREATE OR REPLACE TEMP TABLE staged (line BIGINT, is_doubtful BOOLEAN, {sql.column_types()})"
+def _finish(staged: Staged, connection: "DuckDBPyConnection", name: str, number: int, file: Path) -> None:
+    rows = connection.execute(
+        "SELECT line, id, is_doubtful, coalesce(rating = 'g', false) AS is_general FROM staged ORDER BY line"
+    ).fetchnumpy()
+    if rows["is_doubtful"].any():
+        raise RuntimeError("DuckDB doubts a record that was put in order; this is a bug")
+    staged.lines, staged.ids = np.asarray(rows["line"]), np.asarray(rows["id"])
+    staged.has_general = bool(rows["is_general"].any())
+    if len(staged.lines):
+        connection.execute(sql.copy_staged(), {"name": name, "piece": number, "file": str(file)})
+        staged.file = file

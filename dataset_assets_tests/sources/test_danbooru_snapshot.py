@@ -17,7 +17,7 @@ from dataset_assets.domain.schemas import REJECTED_RECORDS, require_schema
 from dataset_assets.domain.states import REJECT_REASONS
 from dataset_assets.sources import DamagedExport, danbooru, json_lines
 from dataset_assets.sources.danbooru_fields import FLAGS, NUMBERS, REFERENCES, TIMES
-from dataset_assets.sources.danbooru_snapshot import SeenIds
+from dataset_assets.sources.danbooru_repeats import SeenIds
 from dataset_assets_tests.sources.mirrors import lines, new_record, old_record, read_export, source_of
 from dataset_assets_tests.sources.test_json_lines import tar_of
 
