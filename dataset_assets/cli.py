@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from csv import writer as csv_writer
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets.config import ConfigError, DatasetConfig, parse_years
+from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
 from dataset_assets.resources import (
     CONFIG_VARIABLE,
     SAMPLE_CONFIG,
@@ -24,6 +25,9 @@ from dataset_assets.resources import (
 
 if TYPE_CHECKING:
     import dagster as dg
+    import duckdb
+
+    from dataset_assets.staleness import Verdict
 
 FAILED, WRONG_USE, LOCKED = 1, 2, 5
 
@@ -58,6 +62,8 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.")] = Path
     """Write a commented dataset.yaml to begin from."""
     if file.exists():
         raise WrongUse(f"{file} is there already; it was left as it is")
+    if not file.parent.is_dir():
+        raise WrongUse(f"{file.parent} is no folder; make it first")
     file.write_text(SAMPLE_CONFIG.read_text("utf-8"), "utf-8")
     console.print(f"wrote {file}; edit it, then: {CONFIG_VARIABLE}={file} dataset-assets check")
 
@@ -111,9 +117,8 @@ def demo() -> None:
     """Draw the sample below ./demo and run the whole graph on it."""
     from dataset_assets.sample import draw_sample
 
-    os.environ.pop(CONFIG_VARIABLE, None)
     draw_sample(Path(SAMPLE_FOLDER), _progress)
-    config = config_from_environment()
+    config = load_config(Path(SAMPLE_FOLDER) / "dataset.yaml")
     _rebuild(config, config.cells(), None, everything=False)
     _print_states(config, config.cells())
     for name in config.subsets:
@@ -143,8 +148,10 @@ def _dropped_image(config: DatasetConfig) -> str:
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
     from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
+    from dataset_assets.catalog import table_names
+    from dataset_assets.overview import damaged_tables
     from dataset_assets.staleness import Staleness, keys_of
-    from dataset_assets.storage.tables import Cell
+    from dataset_assets.storage.tables import Cell, Tables
 
     config = config_from_environment()
     cells = _cells(config, source, years)
@@ -155,9 +162,23 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
         parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})] + [(CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
+    _print_stale(stale)
+    for damaged in damaged_tables(config, table_names(Tables(config.root_path))):
+        errors.print(
+            f"[red]{escape(damaged)}: does not match its checksum; `dataset-assets rebuild` makes it again[/red]"
+        )
+
+
+def _print_stale(stale: list["Verdict"]) -> None:
+    """What is stale, each with its cause; what was never built, by cell."""
     console.print(f"\n{len(stale)} tables are missing or stale" + (":" if stale else "."))
+    missing = Counter(verdict.cell for verdict in stale if verdict.is_missing)
     for verdict in stale:
-        console.print(f"  {escape(str(verdict))}")
+        if not verdict.is_missing or missing[verdict.cell] == 1:
+            console.print(f"  {escape(str(verdict))}")
+    for cell, tables in missing.items():
+        if tables > 1:
+            console.print(f"  {escape(str(cell))}: {tables} tables are not built yet")
 
 
 def _print_states(config: DatasetConfig, cells: list[tuple[str, int]]) -> None:
@@ -212,7 +233,7 @@ def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146
             console.print(f"  {name:<18} {escape(str(value))}")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -tag
 def search(
     query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
     limit: Annotated[int, typer.Option(help="Show at most so many ids.", min=0)] = 20,
@@ -248,19 +269,21 @@ def sql(
 
     config = config_from_environment()
     with duckdb.connect() as connection:
-        create_views(connection, Tables(config.root_path))
         try:
-            answer: duckdb.DuckDBPyRelation | None = connection.sql(query)
-        except duckdb.Error as error:
+            create_views(connection, Tables(config.root_path))
+            _print_answer(connection.sql(query), csv)
+        except duckdb.Error as error:  # some are met only when rows are computed
             raise WrongUse(str(error)) from None
-        if answer is None:
-            return
-        if csv:
-            rows = csv_writer(sys.stdout, lineterminator="\n")
-            rows.writerow(answer.columns)
-            rows.writerows(answer.fetchall())
-        else:
-            answer.show(max_rows=200, max_width=console.width)
+
+
+def _print_answer(answer: "duckdb.DuckDBPyRelation | None", csv: bool) -> None:
+    """A table for people, or CSV for programs; a statement has no answer."""
+    if answer is not None and csv:
+        rows = csv_writer(sys.stdout, lineterminator="\n")
+        rows.writerow(answer.columns)
+        rows.writerows(answer.fetchall())
+    elif answer is not None:
+        answer.show(max_rows=200, max_width=console.width)
 
 
 @app.command()
@@ -297,6 +320,7 @@ def _require_inputs(config: DatasetConfig, sources: list[str] | None) -> None:
             "`dataset-assets demo` draws it, `dataset-assets init` writes a dataset.yaml of your own"
         )
     config.require_inputs(sources if sources is None else _known_sources(config, sources))
+    config.require_root()
 
 
 def _known_sources(config: DatasetConfig, sources: list[str]) -> list[str]:

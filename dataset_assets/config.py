@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import tempfile
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from dataset_assets.domain import identity, selection, tag_query, training
+from dataset_assets.domain import identity, selection, tag_query
 
 MAX_CONFIG_BYTES = 1_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2100
@@ -175,18 +176,13 @@ class PixivListsSource(UndatedSource):
 
 
 class Pd12mSource(UndatedSource):
-    """PD12M's Parquet shards, of any of its three layouts, and its position-aligned embeddings."""
+    """PD12M's Parquet shards, of any of its three layouts."""
 
     kind: Literal["pd12m"]
     metadata: Paths = Field(min_length=1)
-    embeddings: Paths = ()
 
     def missing_inputs(self) -> list[tuple[str, str]]:
-        return (
-            self.unmatched("metadata", self.metadata)
-            + self.unmatched("embeddings", self.embeddings)
-            + self.missing_images()
-        )
+        return self.unmatched("metadata", self.metadata) + self.missing_images()
 
 
 AnySource = Annotated[DanbooruSource | GalleryDlSource | PixivListsSource | Pd12mSource, Field(discriminator="kind")]
@@ -201,7 +197,9 @@ class TrainingImages(Settings):
 
     @model_validator(mode="after")
     def _format_holds_the_side(self) -> "TrainingImages":
-        training.TrainingRecipe(self.max_side, self.format, self.quality)
+        from dataset_assets.domain.training import TrainingRecipe  # brings NumPy and Pillow, which few commands need
+
+        TrainingRecipe(self.max_side, self.format, self.quality)
         return self
 
 
@@ -302,6 +300,15 @@ class DatasetConfig(Settings):
         ]
         if problems:
             raise ConfigError(_report(self.file, problems))
+
+    def require_root(self) -> None:
+        """Refuse a root that cannot be written to. Raises: ConfigError."""
+        try:
+            self.root_path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root_path):
+                pass
+        except OSError as error:
+            raise ConfigError(_report(self.file, [f"root: {self.root_path} cannot be written to: {error}"])) from None
 
 
 def load_config(file: Path, *, folder: Path | None = None) -> DatasetConfig:

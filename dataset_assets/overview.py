@@ -19,7 +19,8 @@ def states_by_cell(config: DatasetConfig, cells: Iterable[tuple[str, int]]) -> l
 def _states(tables: Tables, cell: Cell) -> dict[str, object]:
     row: dict[str, object] = {"cell": str(cell), "listed": _rows(tables, "image_metadata", cell)}
     raw = tables.file("raw_images", cell)
-    counts = dict(pl.scan_parquet(raw).group_by("state").len().collect().iter_rows()) if raw.exists() else None
+    is_built = raw.exists() and tables.is_intact("raw_images", cell)
+    counts = dict(pl.scan_parquet(raw).group_by("state").len().collect().iter_rows()) if is_built else None
     row |= {state: None if counts is None else counts.get(state, 0) for state in STATES}
     for name, table in (("decoded", "image_facts"), ("prepared", "training_images"), ("embedded", "clip_embeddings")):
         row[name] = _rows(tables, table, cell, pl.col("error").is_null())
@@ -28,10 +29,16 @@ def _states(tables: Tables, cell: Cell) -> dict[str, object]:
 
 def _rows(tables: Tables, name: str, cell: Cell, which: pl.Expr | None = None) -> int | None:
     file = tables.file(name, cell)
-    if not file.exists():
+    if not file.exists() or not tables.is_intact(name, cell):
         return None
     scan = pl.scan_parquet(file, hive_partitioning=False)
     return int((scan if which is None else scan.filter(which)).select(pl.len()).collect().item())
+
+
+def damaged_tables(config: DatasetConfig, names: Iterable[str]) -> list[str]:
+    """The partitions of these tables whose file is not the one that was committed."""
+    tables = Tables(config.root_path)
+    return [f"{name} {cell}" for name in names for cell in tables.cells(name) if not tables.is_intact(name, cell)]
 
 
 def funnel(config: DatasetConfig, name: str, rules: Sequence[str]) -> pl.DataFrame | None:

@@ -9,10 +9,10 @@ from dagster_shared.error import SerializableErrorInfo
 
 from dataset_assets.assets.graph import CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
 from dataset_assets.config import DatasetConfig
-from dataset_assets.resources import progress_to
+from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
 from dataset_assets.storage.locks import PartitionLocked
-from dataset_assets.storage.tables import Cell
+from dataset_assets.storage.tables import Cell, Tables
 
 # Only warnings on the console; the event log has everything.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -72,9 +72,26 @@ class Rebuild:
     def _cell(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None, everything: bool) -> Outcome:
         """Run what is missing or stale until nothing is: a rebuilt table makes stale what truly depends on it."""
         outcome = Outcome(cell)
+        try:
+            # One rebuild at a time for each cell: two would take its tables from one another, and neither would finish.
+            with Tables(self.config.root_path).lock("_rebuild", cell):
+                self._waves(job, outcome, wanted, everything)
+        except PartitionLocked as locked:
+            outcome.is_locked = True
+            outcome.errors.append(str(locked))
+        return outcome
+
+    def _waves(self, job: str, outcome: Outcome, wanted: set[dg.AssetKey] | None, everything: bool) -> None:
+        """Run what is missing, stale or damaged until nothing is."""
+        cell = outcome.cell
         keys = [key for key in keys_of(self.definitions, job) if wanted is None or key in wanted]
         graph = self.definitions.resolve_asset_graph()
-        first = set(keys) if everything else {key for key in keys if FED_FROM_OUTSIDE in graph.get(key).tags}
+        tables = Tables(self.config.root_path)
+        first = {
+            key
+            for key in keys
+            if everything or FED_FROM_OUTSIDE in graph.get(key).tags or not tables.is_intact(table_name(key), cell)
+        }
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
             verdicts = Staleness(self.definitions, self.instance).of(keys, cell)
@@ -83,7 +100,6 @@ class Rebuild:
             done |= stale
             if not stale or outcome.errors:
                 break
-        return outcome
 
     def _run(self, job: str, keys: Sequence[dg.AssetKey], outcome: Outcome) -> None:
         if not keys:
@@ -135,7 +151,7 @@ def _root_of(error: SerializableErrorInfo | None) -> SerializableErrorInfo:
 
 def _message(error: SerializableErrorInfo | None) -> str:
     root = _root_of(error)
-    return root.message.strip() or str(root.cls_name)
+    return root.message.strip().rpartition(f"{root.cls_name}: ")[2] or str(root.cls_name)
 
 
 def _number(value: object) -> int:

@@ -36,12 +36,14 @@ _listener: ContextVar[Callable[[str], None] | None] = ContextVar("progress liste
 
 
 def config_from_environment() -> DatasetConfig:
-    """The dataset.yaml that DATASET_ASSETS_CONFIG names; without it the bundled sample, below ./demo.
+    """The dataset.yaml that DATASET_ASSETS_CONFIG names, or that lies in this folder; else the sample, below ./demo.
 
     Raises: ConfigError.
     """
     if named := os.environ.get(CONFIG_VARIABLE):
         return load_config(Path(named).expanduser())
+    if Path("dataset.yaml").exists():
+        return load_config(Path("dataset.yaml"))
     drawn = Path(SAMPLE_FOLDER) / "dataset.yaml"
     return load_config(drawn) if drawn.exists() else load_config(SAMPLE_CONFIG, folder=Path(SAMPLE_FOLDER))
 
@@ -174,15 +176,24 @@ class TableIOManager(dg.ConfigurableIOManager):
         keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
         cells = [Cell.parse(key) for key in keys]
         tables = self.dataset.tables
+        if damaged := [cell for cell in cells if not tables.is_intact(name, cell)]:
+            said = f"{name} {damaged[0]} does not match its checksum; rebuild it: {rebuild_command(name, damaged[0])}"
+            raise dg.Failure(said, allow_retries=False)
         if len(cells) == 1:
             file = tables.file(name, cells[0])
             if file.exists():
                 return pl.scan_parquet(file, hive_partitioning=False)
         elif (rows := tables.scan_all(name, cells)) is not None:
             return rows
-        raise dg.Failure(
-            f"{name} of {' '.join(str(cell) for cell in cells)} is not built yet; build it first", allow_retries=False
-        )
+        said = f"{name} of {' '.join(map(str, cells))} is not built yet; build it: {rebuild_command(name, cells[0])}"
+        raise dg.Failure(said, allow_retries=False)
+
+
+def rebuild_command(table: str, cell: Cell) -> str:
+    """What to type to build a partition of a table."""
+    source = f" --source {cell.source}" if cell.source else ""
+    years = f" --years {cell.year}" if cell.year else ""
+    return f"dataset-assets rebuild{source}{years} --assets {table}"
 
 
 def table_name(key: dg.AssetKey) -> str:

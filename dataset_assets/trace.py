@@ -54,7 +54,7 @@ def trace(config: DatasetConfig, image_id: str) -> list[Chapter]:
 
 def _chapters(config: DatasetConfig, tables: Tables, table: str, image_id: str, source: str) -> Iterator[Chapter]:
     for cell in tables.cells(table):
-        if cell.source != source:
+        if cell.source != source or not tables.is_intact(table, cell):
             continue
         scan = pl.scan_parquet(tables.file(table, cell), hive_partitioning=False)
         if "image_id" not in scan.collect_schema():

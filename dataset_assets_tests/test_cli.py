@@ -91,11 +91,17 @@ def test_a_search_that_cannot_be_read_points_at_the_character(shell: Shell) -> N
     assert said.splitlines()[-1].index("^") == said.splitlines()[-2].index("(")
 
 
+def test_a_query_may_begin_with_a_tag_that_is_not_wanted(shell: Shell) -> None:
+    assert shell.run("search", "-solo_focus", "--limit", "0").splitlines() == ["11 images"]
+    assert shell.run("search", "-(1girl -solo_focus)", "--limit", "0").splitlines() == ["1 images"]
+
+
 def test_sql_answers_over_the_tables(shell: Shell) -> None:
     answer = shell.run("sql", "--csv", "select state, count(*) as images from raw_images group by all order by all")
 
     assert answer.splitlines() == ["state,images", "pending,1", "stored,11"]
     assert "Catalog Error" in shell.refused("sql", "select * from nothing")
+    assert "Conversion Error" in shell.refused("sql", "select cast('x' as integer)")
 
 
 def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
@@ -120,6 +126,7 @@ def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
         (("rebuild", "--years", "1999"), "no source declares 1999; the declared years are 2005..2022"),
         (("rebuild", "--assets", "raw_image"), "there is no asset 'raw_image'"),
         (("funnel", "boys"), "has no subset 'boys'"),
+        (("init", "no/such/folder/dataset.yaml"), "is no folder"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
@@ -135,7 +142,8 @@ def test_rebuild_of_one_year_touches_that_year_alone(tmp_path: Path, monkeypatch
 
     assert mirror.tables.cells("raw_images") == [Cell("danbooru", 2006)]
     assert mirror.tables.cells("image_facts") == []
-    assert "image_facts danbooru|2006: not built yet" in shell.run("status", "--source", "danbooru", "--years", "2006")
+    shown = shell.run("status", "--source", "danbooru", "--years", "2006")
+    assert re.search(r"danbooru\|2006: \d tables are not built yet", shown)
 
 
 def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +157,7 @@ def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     assert stale == [
         "image_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
         "tag_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
+        "sketch_pairs danbooru: has a new dependency data version (source_snapshot)",
         "catalog all: has a new dependency data version (source_snapshot)",
     ]
 

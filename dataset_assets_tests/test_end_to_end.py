@@ -68,6 +68,7 @@ def test_nothing_changed_computes_nothing_and_leaves_every_table_as_it_was(mirro
     assert {name for outcome in outcomes for name in outcome.assets} == {
         "source_snapshot",
         "rejected_records",
+        "tag_relations",
         "raw_images",
         "catalog",
     }

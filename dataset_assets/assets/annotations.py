@@ -1,5 +1,7 @@
 """What models say about the images."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import polars as pl
 
@@ -10,9 +12,11 @@ from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import schemas
 from dataset_assets.domain.states import FILE_ERRORS
-from dataset_assets.models import clip, clip_weights
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged
+
+if TYPE_CHECKING:
+    from dataset_assets.models import clip_weights
 
 CLIP_VERSION = "1"
 BATCHES_AT_ONCE = 4  # while one batch is embedded the next is read
@@ -36,15 +40,19 @@ def annotation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     ]
 
 
-def clip_settings(config: DatasetConfig) -> clip.ClipSettings:
+def clip_settings(config: DatasetConfig) -> "clip_weights.ClipSettings":
     """The model that dataset.yaml names; paths in it start from dataset.yaml's folder."""
-    return clip.ClipSettings(**config.clip.model_dump(), folder=config.folder)
+    from dataset_assets.models import clip_weights
+
+    return clip_weights.ClipSettings(**config.clip.model_dump(), folder=config.folder)
 
 
 def clip_embeddings(
     context: dg.AssetExecutionContext, dataset: Dataset, training_images: pl.LazyFrame
 ) -> dg.MaterializeResult[Staged]:
     """Image vectors of an open_clip model, of length 1: one row per training image."""
+    from dataset_assets.models import clip, clip_weights
+
     settings = clip_settings(dataset.config)
     clip_weights.download(settings)  # a model of Hugging Face's hub tells its dimension only once it is here
     table = schemas.clip_embeddings(clip.embedding_dim(settings))

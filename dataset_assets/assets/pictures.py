@@ -2,16 +2,17 @@
 
 import base64
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-from PIL import Image
 
-from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.blobs import BlobMissing
 from dataset_assets.storage.tables import Staged, Tables
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE = 48, 12, 96
 INLINE_BYTES = 60_000  # base64 adds a third, and an event should stay below 100 kB
@@ -54,6 +55,8 @@ def contact_sheet_of(dataset: Dataset, staged: Staged, rows: pl.LazyFrame) -> di
 
     `rows` has the `path` of each training image. Only our own JPEGs are decoded here, never a file from outside.
     """
+    from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
+
     paths = rows.filter(pl.col("path").is_not_null()).sort("image_id").select("path").collect().get_column("path")
     step = max(1, len(paths) / SHEET_IMAGES)
     chosen = [paths[int(index * step)] for index in range(min(len(paths), SHEET_IMAGES))]
@@ -71,7 +74,9 @@ def contact_sheet_of(dataset: Dataset, staged: Staged, rows: pl.LazyFrame) -> di
     }
 
 
-def _open(dataset: Dataset, path: str) -> Image.Image | None:
+def _open(dataset: Dataset, path: str) -> "Image.Image | None":
+    from PIL import Image
+
     try:
         image = Image.open(io.BytesIO(dataset.blobs.get(path)), formats=("JPEG", "PNG", "WEBP"))
         image.load()

@@ -13,7 +13,6 @@ from dataset_assets.config import DanbooruSource
 from dataset_assets.domain.schemas import REJECTED_RECORDS, Column, Table
 from dataset_assets.domain.tag_relations import TAG_RELATIONS, Closure, TagCycle, apply, close, main_categories
 from dataset_assets.domain.tag_vocabulary import TAG_VOCABULARY, count_by_year, most_frequent, trend
-from dataset_assets.domain.trend_plot import MAX_LINES, trend_plot
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources import Adapter
 from dataset_assets.sources.tag_relations import read_relations
@@ -114,6 +113,8 @@ def with_year(rows: pl.LazyFrame, dataset: Dataset, context: dg.AssetExecutionCo
 
 def trends(vocabulary: pl.DataFrame, images: pl.DataFrame) -> dict[str, Any]:
     """Plots of the most frequent general tags and franchises over the years, for the UI."""
+    from dataset_assets.domain.trend_plot import MAX_LINES, trend_plot
+
     plots: dict[str, Any] = {}
     for name, category in (("trend_of_top_tags", "general"), ("trend_of_franchises", "copyright")):
         top = most_frequent(vocabulary, category, MAX_LINES).get_column("tag").to_list()

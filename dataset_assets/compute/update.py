@@ -37,6 +37,8 @@ class Recipe:
     rows_per_batch: int = 16
     # Which rows may be carried over at all; the others, such as failed fetches, are tried again. None = every row.
     settled: pl.Expr | None = None
+    # Bytes of a stored file by its path, None = it is gone: rows whose file is not as they say are made again.
+    file_size: Callable[[str], int | None] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -86,13 +88,13 @@ def update(
     work = tables.work_folder(table.name, cell)
     _forget_other_recipes(work, mark)
 
-    previous = tables.scan(table, cell)
-    if previous.collect_schema() != table.schema:  # written by an older version of the code
-        previous = table.empty().lazy()
+    previous = _previous(tables, table, cell, say)
     wanted = inputs.lazy().select("image_id", "input_key")
     usable = previous.filter(pl.col("recipe") == mark)
     if recipe.settled is not None:
         usable = usable.filter(recipe.settled)
+    if recipe.file_size is not None:
+        usable = usable.join(_vanished(usable, recipe.file_size).lazy(), on="image_id", how="anti")
     carried = usable.join(wanted, on=["image_id", "input_key"], how="semi")
     have = carried.select("image_id").collect()
 
@@ -115,6 +117,24 @@ def update(
     computed = computed.join(wanted, on=["image_id", "input_key"], how="semi").unique("image_id", keep="any")
     staged = tables.stage(table, cell, pl.concat([carried, computed]), mark)
     return Update(replace(staged, computed_ids=tuple(made.sort())), counts)
+
+
+def _previous(tables: Tables, table: Table, cell: Cell, say: Callable[[str], None]) -> pl.LazyFrame:
+    """The partition's rows, if they can be trusted: no row is carried over from a file that was damaged."""
+    if not tables.is_intact(table.name, cell, by_content=True):
+        say(f"{table.name} {cell}: the table does not match its checksum; every row is made again")
+        return table.empty().lazy()
+    previous = tables.scan(table, cell)
+    if previous.collect_schema() != table.schema:  # written by an older version of the code
+        return table.empty().lazy()
+    return previous
+
+
+def _vanished(rows: pl.LazyFrame, file_size: Callable[[str], int | None]) -> pl.DataFrame:
+    """The images whose stored file is gone or has another size."""
+    stored = rows.filter(pl.col("path").is_not_null()).select("image_id", "path", "size").collect()
+    wrong = [image_id for image_id, path, size in stored.iter_rows() if file_size(path) != size]
+    return pl.DataFrame({"image_id": wrong}, schema={"image_id": pl.String})
 
 
 def _compute(

@@ -86,10 +86,11 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)[:60]!r} stands twice")
+    record: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in record:
+            raise ValueError(f"key {name[:60]!r} stands twice")
+        record[name] = value
     return record
 
 
@@ -214,8 +215,9 @@ def _listed_tags(listed: Any) -> list[tuple[str, str | None]]:
     for tag in listed:
         name, category = (tag.get("name"), tag.get("category")) if isinstance(tag, dict) else (tag, None)
         # A tag is one word: a blank within would make it two.
-        if isinstance(name, str) and (word := name.strip(" ").replace(" ", "_")):
+        if isinstance(name, str):
             category = None if category is None else str(category)
+            word = name.strip(" ").replace(" ", "_")
             tags.append((word, fields.CATEGORIES.get(category, category) if category else None))
     return tags
 

@@ -24,7 +24,7 @@ MAX_READERS = 4
 SECONDS_BETWEEN_REPORTS = 5.0
 
 _PLACES = pl.Schema({"piece": pl.Int32, "number": pl.Int64, "file": pl.String, "first_line": pl.Int64})
-_CONTENTS = pl.Schema({"number": pl.Int64, "record_line": pl.Int64, "id": pl.Int64, "content": pl.String})
+_CONTENTS = pl.Schema({"number": pl.Int64, "record_line": pl.Int64, "content": pl.String})
 
 
 def write_snapshot(name: str, files: Sequence[Path], into: Path, say: Callable[[str], None]) -> ReadReport:
@@ -58,7 +58,8 @@ class _Reading:
     _places: list[tuple[int, int, str, int]] = field(default_factory=list)  # as _PLACES
     _next_line: dict[int, int] = field(default_factory=dict)
     _seen: SeenIds = field(default_factory=SeenIds)
-    _met_again: list[pl.DataFrame] = field(default_factory=list)  # as _CONTENTS
+    _repeated_ids: list[pl.Series] = field(default_factory=list)
+    _met_again: list[pl.DataFrame] = field(default_factory=list)  # lines of repeated ids, as _CONTENTS
     _rejected: list[pl.DataFrame] = field(default_factory=list)
     _has_general: bool = False
     _unreadable: int = 0
@@ -100,8 +101,9 @@ class _Reading:
 
     def _note_repeated(self, file: int, first: int, staged: Staged) -> None:
         is_repeated = self._seen.repeated(staged.ids)
-        found = zip(staged.lines[is_repeated].tolist(), staged.ids[is_repeated].tolist(), strict=True)
-        rows = [(file, first + line, post_id, staged.index.content(line)) for line, post_id in found]
+        lines = staged.lines[is_repeated].tolist()
+        self._repeated_ids += [pl.Series("id", staged.ids[is_repeated])] if lines else []
+        rows = [(file, first + line, staged.index.content(line)) for line in lines]
         self._met_again += [pl.DataFrame(rows, schema=_CONTENTS, orient="row")] if rows else []
 
     def _note_rejected(self, file: str, first: int, staged: Staged) -> None:
@@ -113,16 +115,15 @@ class _Reading:
 
     def reject_repeated(self) -> pl.DataFrame:
         """Reject all but the first of the records with one id. Returns: the rejected, see `to_be_dropped`."""
-        met_again = pl.concat([_CONTENTS.to_frame(), *self._met_again])
-        if met_again.is_empty():
+        if not self._repeated_ids:
             return pl.DataFrame(schema={"piece": pl.Int32, "line": pl.Int64})
         places = pl.DataFrame(self._places, schema=_PLACES, orient="row")
-        dropped = to_be_dropped(pl.scan_parquet(self._staged), places, met_again.select("id").unique())
-        here = ("number", "record_line")
-        unknown = self._contents(dropped.join(met_again, on=here, how="anti"))
-        contents = pl.concat([met_again.select(*here, "content"), unknown])
+        repeated = pl.concat(self._repeated_ids).unique().to_frame()
+        dropped = to_be_dropped(pl.scan_parquet(self._staged), places, repeated)
+        here, met_again = ("number", "record_line"), pl.concat(self._met_again)
+        contents = pl.concat([met_again, self._contents(dropped.join(met_again, on=here, how="anti"))])
         self._rejected.append(
-            dropped.join(contents, on=here).select(
+            dropped.join(contents, on=here, how="left").select(
                 "file",
                 pl.col("record_line").alias("line"),
                 reason=pl.lit("duplicate_id"),
@@ -143,7 +144,7 @@ class _Reading:
                 lines = wanted[piece.number].intersection(range(start, start + len(index)))
                 found += [(piece.number, line, index.content(line - start)) for line in lines]
                 first[piece.number] += len(index)
-        return pl.DataFrame(found, schema=["number", "record_line", "content"], orient="row")
+        return pl.DataFrame(found, schema=_CONTENTS, orient="row")
 
     def write(self, dropped: pl.DataFrame, file: Path) -> None:
         """Write the snapshot, but for the dropped records."""

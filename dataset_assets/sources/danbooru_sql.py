@@ -76,30 +76,35 @@ def copy_staged() -> str:
 
 
 def _select(keys: dict[str, str], line: str, doubt: str, tags_other: str, longest: int) -> str:
-    made = {column.name: column.name for column in fields.RECORD_COLUMNS}
-    made |= {name: _number(name) for name in ("id", *fields.REFERENCES, *fields.LARGE_NUMBERS, *fields.NUMBERS)}
-    made |= {name: f"nullif({made[name]}, 0)" for name in fields.REFERENCES}
-    made |= {name: f"lower({name})" for name in fields.LOWER_TEXTS}
-    made |= {name: f"CASE WHEN {name} NOT LIKE '{_NEVER}' THEN {_moment(name)} END" for name in fields.TIMES}
-    made |= {name: f"coalesce(listed_{name}, {name})" for name in fields.TAG_STRINGS}
-    made |= {
+    """Rows of a file of records, read in three steps: as published, with lists of names by category, as columns."""
+    types = ", ".join(f"{name}: '{kind}'" for name, kind in keys.items())
+    reading = f"read_json($1, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{types}}})"
+    named = ", ".join(
+        f"list_transform(list_filter(tags, lambda tag: tag.category = '{number}' AND tag.name IS NOT NULL), "
+        f"lambda tag: tag.name) AS named_{name}"
+        for number, name in zip(fields.CATEGORIES, fields.TAG_STRINGS, strict=True)
+    )
+    listed = ", ".join(f"array_to_string(named_{name}, ' ') AS listed_{name}" for name in fields.TAG_STRINGS)
+    values = ", ".join(f"{value} AS {name}" for name, value in (_values() | {"tags_other": tags_other}).items())
+    return (
+        f"SELECT {line} AS line, {doubt} AS is_doubtful, {values} "  # noqa: S608 - made of this module's names alone
+        f"FROM (SELECT *, {listed} FROM (SELECT *, {named} FROM {reading}))"
+    )
+
+
+def _values() -> dict[str, str]:
+    """How each column of a record is made of published keys."""
+    values = {column.name: column.name for column in fields.RECORD_COLUMNS}
+    values |= {name: _number(name) for name in ("id", *fields.REFERENCES, *fields.LARGE_NUMBERS, *fields.NUMBERS)}
+    values |= {name: f"nullif({values[name]}, 0)" for name in fields.REFERENCES}
+    values |= {name: f"lower({name})" for name in fields.LOWER_TEXTS}
+    values |= {name: f"CASE WHEN {name} NOT LIKE '{_NEVER}' THEN {_moment(name)} END" for name in fields.TIMES}
+    values |= {name: f"coalesce(listed_{name}, {name})" for name in fields.TAG_STRINGS}
+    return values | {
         "created_at": _moment("created_at"),
         "fav_count": f"coalesce({_number('fav_count')}, nullif(len(favs), 0)::INTEGER)",
         "pools": _POOLS,
-        "tags_other": tags_other,
     }
-    values = ", ".join(f"{value} AS {name}" for name, value in made.items())
-    listed = ", ".join(
-        f"array_to_string(list_transform(list_filter(tags, lambda tag: tag.category = '{number}'), "
-        f"lambda tag: tag.name), ' ') AS listed_{name}"
-        for number, name in zip(fields.CATEGORIES, fields.TAG_STRINGS, strict=True)
-    )
-    types = ", ".join(f"{name}: '{kind}'" for name, kind in keys.items())
-    reading = f"read_json($1, format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{types}}})"
-    return (
-        f"SELECT {line} AS line, {doubt} AS is_doubtful, {values} "  # noqa: S608 - made of this module's names alone
-        f"FROM (SELECT *, {listed} FROM {reading})"
-    )
 
 
 def _number(name: str) -> str:
@@ -117,7 +122,6 @@ def _doubt() -> str:
     doubts = [
         f"coalesce(id <> {_number('id')}::VARCHAR OR {_number('id')} <= 0, true)",
         *(f"{name} IS DISTINCT FROM {_number(name)}::VARCHAR" for name in numbers),
-        "created_at IS NULL",
         *(
             f"({name} NOT LIKE '{_NEVER}' AND coalesce({name} NOT LIKE '{_MOMENT_PATTERN}' "
             f"OR {_moment(name)} NOT BETWEEN {earliest} AND {latest}, true))"
@@ -127,9 +131,10 @@ def _doubt() -> str:
         f"OR {_moment('created_at')} NOT BETWEEN {earliest} AND {latest}, true)",
         f"coalesce({', '.join(fields.MARKS_OF_A_POST)}) IS NULL",
         f"'NaN' IN ({', '.join((*fields.TEXTS, *fields.LOWER_TEXTS))})",
-        # Tags in neither form; in both; of a category that has no column, or with a blank or nothing as name.
+        # Tags in neither form; in both; of a category that has no column or without a name; with a blank in the name.
         "(tags IS NULL) = (tag_string_general IS NULL)",
-        f"len(tags) <> {' + '.join(_words(f'listed_{name}') for name in fields.TAG_STRINGS)}",
+        f"len(tags) <> {' + '.join(f'len(named_{name})' for name in fields.TAG_STRINGS)}",
+        *(f"len(named_{name}) <> {_words(f'listed_{name}')}" for name in fields.TAG_STRINGS),
     ]
     return f"coalesce({' OR '.join(doubts)}, false)"
 

@@ -44,6 +44,8 @@ class Blobs:
     def size(self, name: str) -> int | None:
         """Bytes under a name; null = not there."""
         try:
+            if Path(name).is_absolute():
+                return Path(name).stat().st_size
             return obstore.head(_store(self.root), name)["size"]
         except FileNotFoundError:
             return None

@@ -7,7 +7,7 @@ version of its content. Who wrote it and when stands in the commit record, and r
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -136,6 +136,18 @@ class Tables:
         record = self._record(name, cell)
         return Commit(**json.loads(record.read_text("utf-8"))) if record.exists() else None
 
+    def is_intact(self, name: str, cell: Cell, *, by_content: bool = False) -> bool:
+        """Whether a partition's file is the one that was committed: of its size, or, on demand, of its SHA-256.
+
+        A partition that was never built is intact too: nothing of it is lost.
+        """
+        commit, file = self.commit_of(name, cell), self.file(name, cell)
+        if commit is None:
+            return not file.exists()
+        if not file.is_file() or file.stat().st_size != commit.bytes:
+            return False
+        return not by_content or sha256_of(file) == commit.sha256
+
     def history(self, name: str, cell: Cell) -> pl.LazyFrame:
         """Which run made each row, and when; no rows for a table that is made as a whole."""
         file = self._history(name, cell)
@@ -154,7 +166,7 @@ class Tables:
                 compression="zstd",
                 compression_level=3,
                 row_group_size=ROWS_PER_GROUP,
-                metadata={"dataset_assets.table": table.name, "dataset_assets.recipe": recipe},
+                metadata={"dataset_assets.table": table.name},
             )
             return self.adopt(table, cell, file, recipe)
 
@@ -204,6 +216,8 @@ class Tables:
                 raise PartitionLocked(f"{name} {cell}: another run has replaced this partition meanwhile; run it again")
             if staged.file is not None and not self._is_in_place(staged, current):
                 current = self._replace(staged, staged.file, run_id, now or datetime.now(UTC))
+            elif current is not None and current.recipe != staged.recipe:
+                current = self._write_record(name, cell, replace(current, recipe=staged.recipe))
             if current is None:
                 raise FileNotFoundError(self.file(name, cell))
             if staged.file is not None:
@@ -212,13 +226,8 @@ class Tables:
         return current
 
     def _is_in_place(self, staged: Staged, current: Commit | None) -> bool:
-        file = self.file(staged.table.name, staged.cell)
-        return (
-            current is not None
-            and current.sha256 == staged.sha256
-            and file.exists()
-            and file.stat().st_size == staged.bytes
-        )
+        name, cell = staged.table.name, staged.cell
+        return current is not None and current.sha256 == staged.sha256 and self.is_intact(name, cell, by_content=True)
 
     def _replace(self, staged: Staged, file: Path, run_id: str, now: datetime) -> Commit:
         name, cell = staged.table.name, staged.cell
@@ -228,6 +237,9 @@ class Tables:
         commit = Commit(
             staged.sha256, staged.bytes, staged.rows, run_id, now.isoformat(timespec="seconds"), staged.recipe
         )
+        return self._write_record(name, cell, commit)
+
+    def _write_record(self, name: str, cell: Cell, commit: Commit) -> Commit:
         write_text(self._record(name, cell), json.dumps(asdict(commit), indent=1) + "\n", self.scratch)
         return commit
 

@@ -91,6 +91,17 @@ def test_equal_content_leaves_the_file_and_its_record_untouched(tables: Tables) 
     assert not list(tables.scratch.glob("*"))
 
 
+def test_equal_content_of_another_recipe_keeps_the_file_and_notes_the_recipe(tables: Tables) -> None:
+    tables.commit(tables.stage(COLOURS, CELL, rows("red"), "old"), "run-1")
+    before = tables.file("colours", CELL).read_bytes()
+    tables.commit(tables.stage(COLOURS, CELL, rows("red"), "new"), "run-2")
+
+    record = tables.commit_of("colours", CELL)
+    assert record is not None
+    assert (record.recipe, record.run_id) == ("new", "run-1")
+    assert tables.file("colours", CELL).read_bytes() == before
+
+
 def test_a_file_that_vanished_is_put_back_even_if_its_content_is_the_recorded_one(tables: Tables) -> None:
     commit(tables, rows("red"))
     tables.file("colours", CELL).unlink()

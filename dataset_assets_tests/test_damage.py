@@ -1,0 +1,64 @@
+"""Files lost or damaged in the root: said, never carried over, made again."""
+
+from pathlib import Path
+
+import pytest
+
+from dataset_assets.overview import damaged_tables, states_by_cell
+from dataset_assets.rebuild import Rebuild
+from dataset_assets.storage.durable import sha256_of
+from dataset_assets.storage.tables import Cell
+from dataset_assets.trace import trace
+from dataset_assets_tests.mirror import Mirror
+
+CELL = Cell("danbooru", 2006)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Mirror:
+    made = Mirror.make(tmp_path, posts_by_year=1)
+    made.rebuild()
+    return made
+
+
+@pytest.mark.parametrize("table", ["image_metadata", "image_facts", "subset/girls"])
+def test_a_table_cut_short_is_said_and_made_again_to_the_same_bytes(mirror: Mirror, table: str) -> None:
+    file = mirror.tables.file(table, CELL)
+    whole = sha256_of(file)
+    file.write_bytes(file.read_bytes()[:500])
+
+    assert damaged_tables(mirror.config, [table]) == [f"{table} danbooru|2006"]
+    assert states_by_cell(mirror.config, mirror.config.cells())
+    assert trace(mirror.config, "danbooru-6000-0")
+    mirror.rebuild()
+    assert sha256_of(file) == whole
+    assert damaged_tables(mirror.config, [table]) == []
+
+
+def test_rows_of_a_table_with_a_flipped_bit_are_not_carried_over(mirror: Mirror) -> None:
+    file = mirror.tables.file("image_facts", CELL)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    outcomes = mirror.rebuild(everything=True)
+
+    assert file.read_bytes() == whole
+    assert sum(outcome.computed for outcome in outcomes) == 1
+
+
+@pytest.mark.parametrize("table", ["raw_images", "training_images"])
+def test_a_deleted_image_is_made_again(mirror: Mirror, table: str) -> None:
+    file = mirror.root / mirror.table(table, CELL).item(0, "path")
+    whole = file.read_bytes()
+    file.unlink()
+    mirror.rebuild(everything=True)
+
+    assert file.read_bytes() == whole
+
+
+def test_two_rebuilds_of_one_cell_do_not_take_its_tables_from_one_another(mirror: Mirror) -> None:
+    with mirror.tables.lock("_rebuild", CELL):
+        work = Rebuild(mirror.definitions, mirror.config, mirror.instance, lambda line: None)
+        [outcome] = [outcome for outcome in work.run([("danbooru", 2006)]) if outcome.cell == CELL]
+
+    assert outcome.is_locked
+    assert outcome.assets == []
