@@ -85,9 +85,8 @@ def test_the_graph_shows_its_stages_and_no_error(page: Page) -> None:
 
 
 def test_partitions_are_built_by_clicking_and_lineage_opens(page: Page, mirror: Mirror) -> None:
-    build_by_clicking(page, "source_snapshot", "danbooru", beside="rejected_records")
-    assert mirror.tables.commit_of("source_snapshot", Cell("danbooru")) is not None
-    build_by_clicking(page, "image_metadata", "danbooru|2006")
+    build_by_clicking(page, mirror, "source_snapshot", "danbooru", beside="rejected_records")
+    build_by_clicking(page, mirror, "image_metadata", "danbooru|2006")
 
     assert mirror.tables.cells("image_metadata") == [Cell("danbooru", 2006)]
     page.goto("/assets/image_metadata?view=lineage")
@@ -95,7 +94,7 @@ def test_partitions_are_built_by_clicking_and_lineage_opens(page: Page, mirror: 
     expect(page.get_by_text("snapshot_year", exact=True).first).to_be_visible()
 
 
-def build_by_clicking(page: Page, asset: str, partition: str, beside: str | None = None) -> None:
+def build_by_clicking(page: Page, mirror: Mirror, asset: str, partition: str, beside: str | None = None) -> None:
     """Materialize one partition of an asset from its page, and wait until the page says that it is."""
     page.goto(f"/assets/{asset}?view=partitions&partition={partition.replace('|', '%7C')}")
     page.get_by_role("button", name="Materialize").first.click()
@@ -104,5 +103,8 @@ def build_by_clicking(page: Page, asset: str, partition: str, beside: str | None
         page.get_by_role("button", name="Confirm").click()
     page.get_by_role("button", name="Launch 1 run").click()
     expect(page.get_by_text(re.compile("Launched run"))).to_be_visible()
-    page.goto(f"/assets/{asset}?view=partitions&partition={partition.replace('|', '%7C')}")
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while mirror.tables.commit_of(asset, Cell.parse(partition)) is None and time.monotonic() < deadline:
+        page.wait_for_timeout(500)
+    page.reload()  # the panel of a partition does not always follow its run
     expect(page.get_by_text("dagster/uri")).to_be_visible()
