@@ -250,6 +250,13 @@ class DatasetConfig(Settings):
 
     _file: Path = PrivateAttr(default=Path("dataset.yaml"))
 
+    @field_validator("root")
+    @classmethod
+    def _root_is_a_folder(cls, root: str) -> str:
+        if "://" in root:
+            raise ValueError(f"{root} is no folder; a root in a bucket is not supported")
+        return root
+
     @field_validator("sources", "subsets")
     @classmethod
     def _names_are_path_safe(cls, named: dict[str, Any]) -> dict[str, Any]:

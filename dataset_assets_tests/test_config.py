@@ -57,6 +57,7 @@ def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
         ("images: original", "image: original", "sources.danbooru.images: missing"),
         ("images: original", "images: original\n    colour: red", "sources.danbooru.colour: unknown key"),
         ("root: ./data", "root: ./data\nrot: 1", "rot: unknown key"),
+        ("root: ./data", "root: s3://bucket/prefix", "root: s3://bucket/prefix is no folder"),
         (
             "2019..2021",
             "2021..2019",
