@@ -40,17 +40,17 @@ class Graph:
         version: str,
         settings: object = None,
         deps: Sequence[str | dg.AssetKey | dg.AssetSpec] = (),
-        ins: dict[str, dg.AssetIn] | None = None,
+        by_source: bool = False,
         fed_from_outside: bool = False,
         pool: str | None = None,
     ) -> dg.AssetsDefinition:
-        """An asset of source x year whose value is `table`.
+        """An asset of source x year, or of the source as a whole, whose value is `table`.
 
         `version` changes, in the same commit, with what the code makes; `settings` is what dataset.yaml says about it.
         """
         return dg.asset(
             key=dg.AssetKey(table.name.split("/")),
-            partitions_def=self.partitions.source_year,
+            partitions_def=self.partitions.source if by_source else self.partitions.source_year,
             group_name=group,
             kinds=set(kinds),
             owners=OWNERS,
@@ -58,7 +58,6 @@ class Graph:
             code_version=code_version(version, settings),
             io_manager_key="tables",
             deps=list(deps),
-            ins=ins,
             metadata=table_metadata(table),
             tags={FED_FROM_OUTSIDE: "true"} if fed_from_outside else None,
             pool=pool,

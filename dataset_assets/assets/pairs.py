@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from dataset_assets.assets.graph import OWNERS, Graph, table_metadata
+from dataset_assets.assets.graph import Graph
 from dataset_assets.config import PixivListsSource
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources.sketch_pairs import COMPLETED_SKETCH_PAIRS, completeness, read_pairs
@@ -12,17 +12,15 @@ from dataset_assets.storage.tables import Staged
 
 def pairs_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset `sketch_pairs`."""
-    return dg.asset(
-        partitions_def=graph.partitions.source,
-        group_name="curation",
+    return graph.asset(
+        sketch_pairs,
+        COMPLETED_SKETCH_PAIRS,
+        group="curation",
         kinds={"polars", "parquet"},
-        owners=OWNERS,
-        code_version="1",
-        io_manager_key="tables",
-        description=sketch_pairs.__doc__,
-        metadata=table_metadata(COMPLETED_SKETCH_PAIRS),
+        version="1",
         deps=["source_snapshot"],
-    )(sketch_pairs)
+        by_source=True,
+    )
 
 
 def sketch_pairs(

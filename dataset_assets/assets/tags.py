@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dataset_assets.assets.graph import OWNERS, Graph, table_metadata
+from dataset_assets.assets.graph import Graph
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.config import DanbooruSource
 from dataset_assets.domain.schemas import REJECTED_RECORDS, Column, Table
@@ -77,16 +77,14 @@ def closed(relations: pl.DataFrame) -> Closure:
 
 def vocabulary_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset `tag_vocabulary`."""
-    return dg.asset(
-        partitions_def=graph.partitions.source,
-        group_name="metadata",
+    return graph.asset(
+        tag_vocabulary,
+        TAG_VOCABULARY,
+        group="metadata",
         kinds={"polars", "parquet"},
-        owners=OWNERS,
-        code_version=VOCABULARY_VERSION,
-        io_manager_key="tables",
-        description=tag_vocabulary.__doc__,
-        metadata=table_metadata(TAG_VOCABULARY),
-    )(tag_vocabulary)
+        version=VOCABULARY_VERSION,
+        by_source=True,
+    )
 
 
 def tag_vocabulary(
