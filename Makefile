@@ -21,7 +21,7 @@ test: $(READY)   ## Run the tests; no network is needed.
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(READY)   ## Run the long tests too: kills at random moments, the UI in Chromium, mutants.
-	$(BIN)/pytest -m 'slow or not slow'
+	$(BIN)/pytest -m 'slow or not slow' --hypothesis-profile=default
 
 lint: $(READY)   ## Check style and types.
 	$(BIN)/ruff format --check .

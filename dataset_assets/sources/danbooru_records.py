@@ -214,10 +214,10 @@ def _listed_tags(listed: Any) -> list[tuple[str, str | None]]:
     tags: list[tuple[str, str | None]] = []
     for tag in listed:
         name, category = (tag.get("name"), tag.get("category")) if isinstance(tag, dict) else (tag, None)
-        # A tag is one word: a blank within would make it two.
-        if isinstance(name, str):
+        # A tag is one word: a blank within would make it two. One that is written as a number is a tag still.
+        if name is not None:
             category = None if category is None else str(category)
-            word = name.strip(" ").replace(" ", "_")
+            word = _text(name).strip(" ").replace(" ", "_")
             tags.append((word, fields.CATEGORIES.get(category, category) if category else None))
     return tags
 

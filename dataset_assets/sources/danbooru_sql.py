@@ -132,7 +132,8 @@ def _doubt() -> str:
         f"coalesce({', '.join(fields.MARKS_OF_A_POST)}) IS NULL",
         f"'NaN' IN ({', '.join((*fields.TEXTS, *fields.LOWER_TEXTS))})",
         # Tags in neither form; in both; of a category that has no column or without a name; with a blank in the name.
-        "(tags IS NULL) = (tag_string_general IS NULL)",
+        "tags IS NULL AND tag_string_general IS NULL",
+        f"tags IS NOT NULL AND coalesce({', '.join(fields.TAG_STRINGS)}) IS NOT NULL",
         f"len(tags) <> {' + '.join(f'len(named_{name})' for name in fields.TAG_STRINGS)}",
         *(f"len(named_{name}) <> {_words(f'listed_{name}')}" for name in fields.TAG_STRINGS),
     ]

@@ -266,6 +266,21 @@ def test_fast_and_strict_reading_agree(records: list[tuple[Any, dict[str, Any]]]
 
 
 @pytest.mark.parametrize(
+    ("changed", "column", "expected"),
+    [
+        ({"tags": [{"name": 5, "category": 0}, {"name": "a", "category": "0"}]}, "tag_string_general", "5 a"),
+        ({"tags": [{"name": "a", "category": "5"}], "tag_string_meta": " b "}, "tag_string_meta", "b a"),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b" "], ids=["fast", "strict"])
+def test_tags_written_in_two_places_or_as_numbers_are_all_kept(
+    tmp_path: Path, before: bytes, changed: dict[str, Any], column: str, expected: str
+) -> None:
+    record = json.dumps(old_record(1, **changed)).encode()
+    assert read_export(tmp_path, {"posts.json": before + record}).snapshot[column].to_list() == [expected]
+
+
+@pytest.mark.parametrize(
     "tags",
     [
         [{"name": " x", "category": "4"}, {"name": "a b", "category": None}],
