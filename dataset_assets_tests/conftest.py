@@ -8,7 +8,7 @@ from hypothesis import settings
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
-# The same examples each time, so that whether a change is good does not hang on luck; `make test-all` looks for new ones.
+# The same examples each time: whether a change is good must not hang on luck. `make test-all` looks for new ones.
 settings.register_profile("same_each_time", derandomize=True)
 settings.load_profile("same_each_time")
 
