@@ -48,12 +48,12 @@ def column_types() -> str:
 
 
 def select_published() -> str:
-    """Rows of a file ($1) of records as published: line, is_doubtful, and the columns of a record.
+    """Rows of a file ($1) of records as published: line (from $2 on), is_doubtful, and the columns of a record.
 
     A doubtful row is one whose values may not be what the record says; DuckDB raises on drifted types of lists and
     flags, and on a key that stands twice.
     """
-    return _select(_PUBLISHED_KEYS, "row_number() OVER () - 1", _doubt(), f"NULL::{_TAGS}", 4 * LONG_LINE_BYTES)
+    return _select(_PUBLISHED_KEYS, "row_number() OVER () - 1 + $2", _doubt(), f"NULL::{_TAGS}", 4 * LONG_LINE_BYTES)
 
 
 def select_mended(longest: int) -> str:

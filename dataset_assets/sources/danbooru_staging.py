@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.int64]
 
 CONTENT_CHARACTERS = 200
+FEW_LINES = 64  # so many are read strictly in less time than DuckDB takes to refuse them
+MAX_REFUSALS = 32  # of one piece; in an export whose every line is refused, halving on would be for nothing
 
 _RETURN, _OPEN, _CLOSE, _COMMA = b"\r{},"
 
@@ -78,15 +80,13 @@ class LineIndex:
         line = self._data[start : min(self._ends[number], start + 4 * CONTENT_CHARACTERS)]
         return line.decode("utf-8", "replace")[:CONTENT_CHARACTERS].replace("\0", "\ufffd")
 
-    def without(self, lines: Iterable[int]) -> bytes:
-        """The piece with these lines blanked out."""
-        if not lines:
-            return self._data
-        data = bytearray(self._data)
-        for number in lines:
-            start, end = self._starts[number], self._ends[number]
-            data[start:end] = b" " * int(end - start)
-        return bytes(data)
+    def write(self, lines: Numbers, file: Path) -> None:
+        """Write these lines to `file`; they come in order. Nothing is copied in memory."""
+        data = memoryview(self._data)
+        with file.open("wb") as target:
+            for run in np.split(lines, np.flatnonzero(np.diff(lines) != 1) + 1):
+                target.write(data[self._starts[run[0]] : self._ends[run[-1]]])
+                target.write(b"\n")
 
 
 def _ends_of_lines(data: bytes) -> list[int]:
@@ -112,7 +112,7 @@ def stage(name: str, piece: Piece, number: int, connection: "DuckDBPyConnection"
             lines = [json.dumps(record, ensure_ascii=False).encode() for record in mended]
             json_file.write_bytes(b"\n".join(lines))
             connection.execute(f"INSERT INTO staged {sql.select_mended(max(map(len, lines)) + 1)}", [str(json_file)])
-        json_file.unlink()
+        json_file.unlink(missing_ok=True)
         _finish(staged, connection, name, number, folder / f"{number}.parquet")
     return staged
 
@@ -120,26 +120,45 @@ def stage(name: str, piece: Piece, number: int, connection: "DuckDBPyConnection"
 def _read_fast(index: LineIndex, connection: "DuckDBPyConnection", file: Path) -> list[int]:
     """Fill the connection's table `staged` with what DuckDB reads without doubt.
 
-    Returns: the other lines, ascending; all of them when DuckDB refuses one, for it does not tell which.
+    Where DuckDB refuses a line it does not tell which: its lines are halved until few are left that are read otherwise.
+    Returns: the other lines, ascending.
     """
+    columns = f"line BIGINT, is_doubtful BOOLEAN, {sql.column_types()}"
+    connection.execute(f"CREATE TEMP TABLE staged ({columns})")
+    waiting = [np.flatnonzero(~(index.is_odd | index.is_blank))]
+    read, refused = np.empty(0, np.int64), [np.flatnonzero(index.is_odd)]
+    refusals = 0
+    while waiting:
+        lines = waiting.pop()
+        if refusals < MAX_REFUSALS and len(lines) and _insert_published(index, lines, len(read), connection, file):
+            read = np.concatenate([read, lines])
+            continue
+        refusals += 1
+        if len(lines) <= FEW_LINES or refusals >= MAX_REFUSALS:
+            refused.append(lines)
+        else:
+            waiting += np.array_split(lines, 2)
+    if not np.array_equal(read, np.arange(len(read))):
+        connection.execute("UPDATE staged SET line = list_extract($1, line + 1)", [read.tolist()])
+    doubtful = connection.execute("DELETE FROM staged WHERE is_doubtful RETURNING line").fetchall()
+    return sorted([*np.concatenate(refused).tolist(), *(line for (line,) in doubtful)])
+
+
+def _insert_published(
+    index: LineIndex, lines: Numbers, already: int, connection: "DuckDBPyConnection", file: Path
+) -> bool:
+    """Add lines to the table `staged`, numbered from `already` on; false, and nothing added, when one is refused."""
     import duckdb
 
-    odd = np.flatnonzero(index.is_odd).tolist()
-    regular = np.flatnonzero(~(index.is_odd | index.is_blank))
-    file.write_bytes(index.without(odd))
+    index.write(lines, file)
     try:
-        created = connection.execute(f"CREATE TEMP TABLE staged AS {sql.select_published()}", [str(file)])
-        rows = created.fetchall()[0][0]
+        inserted = connection.execute(f"INSERT INTO staged {sql.select_published()}", [str(file), already])
+        if inserted.fetchall()[0][0] == len(lines):
+            return True
+        connection.execute("DELETE FROM staged WHERE line >= $1", [already])
     except (duckdb.InvalidInputException, duckdb.ConversionException):
-        rows = -1
-    if rows != len(regular):
-        columns = f"line BIGINT, is_doubtful BOOLEAN, {sql.column_types()}"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE staged ({columns})")
-        return np.flatnonzero(~index.is_blank).tolist()
-    if rows < len(index):
-        connection.execute("UPDATE staged SET line = list_extract($1, line + 1)", [regular.tolist()])
-    doubtful = connection.execute("DELETE FROM staged WHERE is_doubtful RETURNING line").fetchall()
-    return sorted([*odd, *(line for (line,) in doubtful)])
+        pass
+    return False
 
 
 def _read_strictly(lines: Iterable[int], staged: Staged) -> list[dict[str, Any]]:

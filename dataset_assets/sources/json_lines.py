@@ -5,9 +5,12 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,6 +26,7 @@ BEGINNING_BYTES = 1_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP, _XZ, _TAR = (".gz", ".tgz"), (".xz", ".txz"), (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
 _PACKED_BYTES_AT_A_TIME = 1 << 18
+_BLOCKS_AHEAD = 8
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,7 @@ def pieces(files: Iterable[Path], folder: Path) -> Iterator[Piece]:
 def _streams(path: Path, folder: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     """The name and content of a file, or of each member of an archive; one is read before the next is asked for."""
     name = printable(path.relative_to(folder).as_posix())
-    with path.open("rb") as raw:
-        unpacked = _unpacked(path, raw)
+    with path.open("rb") as raw, _unpacked(path, raw) as unpacked:
         if path.name.lower().endswith(_TAR):
             yield from _members(path, raw, name, unpacked)
         else:
@@ -67,16 +70,42 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
+@contextmanager
+def _unpacked(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+    """The content of a file; what is packed is unpacked by a thread of its own, while what came before is read."""
     name = path.name.lower()
     if name.endswith((*_GZIP, *_XZ, *_TAR)) and path.stat().st_size == 0:
         raise DamagedExport(f"{path}: the file is empty, cut off at byte 0; fetch it again")
-    if name.endswith(_GZIP):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    return io.BufferedReader(_XzReader(raw), BLOCK_BYTES) if name.endswith(_XZ) else raw
+    if not name.endswith((*_GZIP, *_XZ)):
+        yield raw
+        return
+    next_block = _XzBlocks(raw) if name.endswith(_XZ) else partial(gzip.GzipFile(fileobj=raw).read, BLOCK_BYTES)
+    with ThreadPoolExecutor(1) as thread, io.BufferedReader(_ReadAhead(next_block, thread), BLOCK_BYTES) as content:
+        yield cast(BinaryIO, content)
 
 
-class _XzReader(io.RawIOBase):
+class _ReadAhead(io.RawIOBase):
+    """The blocks that a function returns, the last of them empty; some are made ahead, by a single thread."""
+
+    def __init__(self, next_block: Callable[[], bytes], thread: Executor) -> None:
+        self._next_block, self._thread = next_block, thread
+        self._ahead = deque(thread.submit(next_block) for _ in range(_BLOCKS_AHEAD))
+        self._block = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: memoryview) -> int:  # type: ignore[override]
+        if not self._block:
+            self._block = memoryview(self._ahead.popleft().result())
+            self._ahead.append(self._thread.submit(self._next_block))
+        size = min(len(target), len(self._block))
+        target[:size] = self._block[:size]
+        self._block = self._block[size:]
+        return size
+
+
+class _XzBlocks:
     """What xz streams, one after the other, unpack to.
 
     Unlike `lzma.LZMAFile`, refuses what follows a stream and is none, instead of passing over the rest in silence.
@@ -87,18 +116,14 @@ class _XzReader(io.RawIOBase):
         self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
         self._waiting = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: memoryview) -> int:  # type: ignore[override]
+    def __call__(self) -> bytes:
         while not self._decoder.eof or self._begin_next_stream():
             packed = self._take() if self._decoder.needs_input else b""
             if self._decoder.needs_input and not packed:
                 raise EOFError("the xz stream has no end")
-            if unpacked := self._decoder.decompress(packed, len(target)):
-                target[: len(unpacked)] = unpacked
-                return len(unpacked)
-        return 0
+            if unpacked := self._decoder.decompress(packed, BLOCK_BYTES):
+                return unpacked
+        return b""
 
     def _take(self) -> bytes:
         packed, self._waiting = self._waiting, b""

@@ -54,7 +54,7 @@ BAD_LINES = {
     "no id": (json.dumps(new_record(id=...)).encode(), "no_id"),
     "id null": (raw(id="null"), "no_id"),
     "id empty": (raw(id='""'), "no_id"),
-    "a tag": (b'{"id": "7", "name": "solo", "post_count": "9", "created_at": "2010-01-01 00:00:00 UTC"}', "no_id"),
+    "a tag": (b'{"id": "7", "name": "solo", "post_count": "9", "created_at": "2010-01-01 00:00:00 UTC"}', "not_a_post"),
     "id 0": (raw(id="0"), "bad_id"),
     "id negative": (raw(id="-5"), "bad_id"),
     "id a word": (raw(id='"five"'), "bad_id"),
