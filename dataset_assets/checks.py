@@ -1,17 +1,30 @@
 """What must hold of a table before anything is built on it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.config import GalleryDlSource, Source
+from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_EMBEDDINGS, PUBLISHED_TAGS
+from dataset_assets.domain.collection_window import is_outside, window_in_name
+from dataset_assets.domain.families import FAMILIES
+from dataset_assets.domain.metadata_doubts import METADATA_DOUBTS
+from dataset_assets.domain.pixiv_works import PIXIV_WORKS
 from dataset_assets.domain.schemas import TABLES, SchemaMismatch, Table, require_schema, subset
 from dataset_assets.domain.states import REASONS
 from dataset_assets.resources import Dataset, cell_of
+from dataset_assets.sources.danbooru_side_tables import ARTIST_COMMENTARIES, NOTES, POOLS
 
 UNIT_LENGTH_TOLERANCE = 2e-3  # float16 keeps 11 bits: a unit vector of 768 numbers is off by less
 SHOWN = 5
+ROWS_AT_A_TIME = 1_000_000
+PUBLISHED = {table.name: table for table in (CAPTIONS, PUBLISHED_TAGS, PUBLISHED_EMBEDDINGS)}
+OF_SOURCES = {
+    table.name: table for table in (PIXIV_WORKS, FAMILIES, POOLS, ARTIST_COMMENTARIES, NOTES, METADATA_DOUBTS)
+}
 
 Verdict = tuple[bool, dict[str, int | str]]
 Rows = Callable[[str], pl.LazyFrame]
@@ -26,8 +39,20 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
     return [
         *(_check(graph, name, has_one_row_per_image, of=name) for name in [*per_image, *subsets]),
         *(_check(graph, name, matches_schema, table=table) for name, table in by_cell.items()),
+        *(_check(graph, name, matches_schema, table=table) for name, table in OF_SOURCES.items()),
+        _check(graph, "pixiv_works", has_one_row_per_image, of="pixiv_works"),
+        _check(graph, "families", has_one_row_per_image, of="families"),
+        _check(graph, "families", has_every_child_below_its_parent),
+        _check(graph, "pools", has_one_post_at_each_place),
+        *(_advice(graph, name, has_no_line_that_could_not_be_read, graph.partitions.source) for name in _dumps(graph)),
         _check(graph, "tag_metadata", has_each_tag_of_an_image_once, of="tag_metadata"),
         _check(graph, "tag_metadata", has_no_tag_without_its_image),
+        *(_check(graph, name, has_no_row_without_its_image, of=name) for name in PUBLISHED),
+        _check(graph, "captions", has_each_origin_of_an_image_once),
+        _check(graph, "published_embeddings", has_one_row_per_image, of="published_embeddings"),
+        *(_check(graph, table.name, matches_schema, table=table) for table in PUBLISHED.values()),
+        _advice(graph, "source_snapshot", has_as_many_records_as_its_publisher_says, graph.partitions.source),
+        _advice(graph, "image_metadata", is_of_the_days_that_were_scraped, graph.partitions.source_year),
         _check(graph, "raw_images", has_every_listed_image_in_one_state),
         _check(graph, "image_facts", has_a_row_for_every_stored_image, of="image_facts"),
         _check(graph, "training_images", has_a_row_for_every_stored_image, of="training_images"),
@@ -52,9 +77,92 @@ def _check(graph: Graph, asset: str, verdict: Callable[..., Verdict], **argument
         name=verdict.__name__,
         description=verdict.__doc__,
         blocking=True,
-        partitions_def=graph.partitions.source_year,
+        partitions_def=graph.partitions.source if asset in OF_SOURCES else graph.partitions.source_year,
     )
     return decorate(run)
+
+
+def _dumps(graph: Graph) -> list[str]:
+    """The tables that keep lines of files of which some may be unreadable."""
+    return ["pools", "artist_commentaries", "notes", *(f"id_list/{name}" for name in graph.config.id_lists)]
+
+
+def _advice(
+    graph: Graph, asset: str, verdict: Callable[..., Verdict], partitions: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    """A check that only warns: what was published contradicts what its publisher says of it."""
+
+    def run(context: dg.AssetCheckExecutionContext, dataset: Dataset) -> dg.AssetCheckResult:
+        cell = cell_of(context)
+        rows = pl.scan_parquet(dataset.tables.file(asset, cell), hive_partitioning=False)
+        passed, found = verdict(rows, graph.config.sources[str(cell.source)])
+        return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=found)
+
+    decorate = dg.asset_check(
+        asset=dg.AssetKey(asset.split("/")),
+        name=verdict.__name__,
+        description=verdict.__doc__,
+        blocking=False,
+        partitions_def=partitions,
+    )
+    return decorate(run)
+
+
+def has_as_many_records_as_its_publisher_says(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """The snapshot has as many records as `expected` says; of id lists, those of `ids` count."""
+    found = _count(rows.filter("is_popular") if "is_popular" in rows.collect_schema() else rows)
+    expected = {} if source.expected is None else {"expected": source.expected}
+    return source.expected in (None, found), {"records": found, **expected}
+
+
+def is_of_the_days_that_were_scraped(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """Every image was uploaded within the days that `window`, and the archive's name, say; and these agree."""
+    if not isinstance(source, GalleryDlSource):
+        return True, {}
+    windows = {"window": source.window, "name": window_in_name(Path(source.images).name)}
+    stated = {key: window for key, window in windows.items() if window is not None}
+    found: dict[str, int | str] = {key: f"{first}..{last}" for key, (first, last) in stated.items()}
+    all_within = True
+    for key, window in stated.items():
+        passed, outside = _none_of(rows.filter(is_outside(window)), "image_id", f"images_outside_{key}")
+        if "examples" in outside:
+            outside[f"outside_{key}"] = outside.pop("examples")
+        all_within &= passed
+        found |= outside
+    return all_within and len(set(stated.values())) < 2, found
+
+
+def has_no_row_without_its_image(rows: Rows, of: str) -> Verdict:
+    """Every image that the table speaks of is listed."""
+    strangers = rows(of).select("image_id").unique().join(rows("image_metadata"), on="image_id", how="anti")
+    return _none_of(strangers, "image_id", "images_not_listed")
+
+
+def has_each_origin_of_an_image_once(rows: Rows) -> Verdict:
+    """No image has two captions of one origin."""
+    repeated = rows("captions").group_by("image_id", "origin").len().filter(pl.col("len") > 1)
+    return _none_of(repeated, "image_id", "captions_repeated")
+
+
+def has_no_line_that_could_not_be_read(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """Every line of the dumps and lists could be read, and none stands twice; the others are rows with an error."""
+    counted = rows.filter(pl.col("error").is_not_null()).group_by("error").len().sort("error").collect()
+    return counted.is_empty(), dict(counted.iter_rows())
+
+
+def has_every_child_below_its_parent(rows: Rows) -> Verdict:
+    """Every post is one step below the parent that it names, under the same root."""
+    parents = rows("families").select(parent_id="post_id", root_above="root_id", depth_above="depth")
+    children = rows("families").filter(pl.col("parent_id") != pl.col("post_id")).join(parents, on="parent_id")
+    is_below = (pl.col("root_id") == pl.col("root_above")) & pl.col("depth").eq_missing(pl.col("depth_above") + 1)
+    return _none_of(children.filter(~is_below), "image_id", "children_elsewhere")
+
+
+def has_one_post_at_each_place(rows: Rows) -> Verdict:
+    """No two posts stand at one place of a pool."""
+    placed = rows("pools").filter(pl.col("error").is_null(), pl.col("position").is_not_null())
+    repeated = placed.group_by("pool_id", "position").len().filter(pl.col("len") > 1)
+    return _none_of(repeated, "pool_id", "places_repeated")
 
 
 def has_one_row_per_image(rows: Rows, of: str) -> Verdict:
@@ -65,8 +173,7 @@ def has_one_row_per_image(rows: Rows, of: str) -> Verdict:
 
 def has_each_tag_of_an_image_once(rows: Rows, of: str) -> Verdict:
     """No image has the same tag of the same category twice; mirrors do have artists who are named like a tag."""
-    repeated = rows(of).group_by("image_id", "tag", "category").len().filter(pl.col("len") > 1)
-    return _none_of(repeated, "image_id", "tags_repeated")
+    return _none_repeated(rows(of), ("tag", "image_id", "category"), "tags_repeated")
 
 
 def has_no_tag_without_its_image(rows: Rows) -> Verdict:
@@ -128,12 +235,25 @@ def _same_images(expected: pl.LazyFrame, present: pl.LazyFrame) -> Verdict:
     return no_missing and no_extra, {**counts, **missing, **extra}
 
 
+def _none_repeated(rows: pl.LazyFrame, keys: tuple[str, ...], what: str) -> Verdict:
+    """Pass when no row has the keys of the one before; tables are sorted by them, so equal rows stand together."""
+    repeated, examples, last = 0, list[str](), rows.select(keys).head(0).collect()
+    equals_the_one_before = pl.all_horizontal(pl.col(key).eq_missing(pl.col(key).shift()) for key in keys)
+    for batch in rows.select(keys).collect_batches(chunk_size=ROWS_AT_A_TIME, maintain_order=True):
+        joined = pl.concat([last, batch])
+        equal = joined.filter(equals_the_one_before)
+        repeated += equal.height
+        examples += equal.head(SHOWN).get_column("image_id").to_list()
+        last = joined.tail(1)
+    return repeated == 0, {what: repeated} | ({"examples": ", ".join(examples[:SHOWN])} if examples else {})
+
+
 def _none_of(wrong: pl.LazyFrame, column: str, what: str) -> Verdict:
     """Pass when there are no such rows; otherwise say how many, and name the first."""
-    first = wrong.select(column).sort(column).head(SHOWN).collect().get_column(column).to_list()
-    count = _count(wrong)
+    found = wrong.select(pl.len().alias("count"), pl.col(column).bottom_k(SHOWN).sort().implode().alias("first"))
+    count, first = found.collect(engine="streaming").row(0)
     return count == 0, {what: count} | ({"examples": ", ".join(first)} if first else {})
 
 
 def _count(rows: pl.LazyFrame) -> int:
-    return int(rows.select(pl.len()).collect().item())
+    return int(rows.select(pl.len()).collect(engine="streaming").item())

@@ -167,12 +167,19 @@ def _rank(column: str) -> pl.Expr:
 
 
 def _consequences(tags: pl.LazyFrame, closure: Closure, categories: pl.LazyFrame | None) -> pl.LazyFrame:
-    """What each tag in any relation becomes: tag, target, because (null = it also stays), new_category."""
-    pairs, is_change = _targets(closure).lazy(), pl.col("because").is_not_null()
     if categories is None:
-        known = main_categories(tags.join(pairs.filter(is_change).select(tag="target"), on="tag", how="semi"))
-    else:
-        known = categories.group_by("tag").agg(pl.col("category").min())
+        changed = _targets(closure).lazy().filter(pl.col("because").is_not_null())
+        categories = main_categories(tags.join(changed.select(tag="target"), on="tag", how="semi"))
+    return consequences(closure, categories)
+
+
+def consequences(closure: Closure, categories: pl.LazyFrame) -> pl.LazyFrame:
+    """What each tag in any relation becomes: tag, target, because (null = it also stays), new_category.
+
+    categories: tag, category; of a tag that stands there twice, the first by name.
+    """
+    pairs, is_change = _targets(closure).lazy(), pl.col("because").is_not_null()
+    known = categories.group_by("tag").agg(pl.col("category").min())
     of_targets = known.select(target="tag", new_category="category")
     return pairs.join(of_targets, on="target", how="left").with_columns(
         new_category=pl.when(is_change).then("new_category")

@@ -42,7 +42,7 @@ class Adapter(Protocol):
         """Rows of `image_metadata` from rows of the snapshot."""
 
     def tag_metadata(self, snapshot: pl.LazyFrame) -> pl.LazyFrame:
-        """Rows of `tag_metadata` from rows of the snapshot."""
+        """Rows of `tag_metadata` from rows of the snapshot, in any order; one may repeat."""
 
     def locate(self, source: Any, listed: pl.DataFrame) -> pl.DataFrame:
         """Where the image of each row of `image_metadata` lies.

@@ -61,7 +61,8 @@ def image_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
         "height": pl.col("image_height"),
         "rating": rating,
         "rating_source": pl.col("rating"),
-        **dict.fromkeys(("title", "description", "file_name", "view_count", "is_ai_generated"), pl.lit(None)),
+        **dict.fromkeys(("title", "description", "file_name", "view_count"), pl.lit(None)),
+        **dict.fromkeys(("is_ai_generated", "is_vanished"), pl.lit(None)),
     }
     columns = [
         renamed.get(column.name, pl.col(column.name)).cast(column.dtype).alias(column.name)
@@ -71,7 +72,7 @@ def image_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows of `tag_metadata`: each tag of an image once, or twice where it stands in two categories."""
+    """Rows of `tag_metadata`, as often as the post lists each tag."""
     other = pl.col("tags_other").struct
     known = [
         snapshot.select("image_id", tag=pl.col(f"tag_string_{category}").str.split(" "), category=pl.lit(category))
@@ -85,11 +86,7 @@ def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
         ]
     )
     # An empty tag_string splits into one empty tag.
-    rows = tags.filter(pl.col("tag") != "").sort("tag", "image_id", "category", nulls_last=True)
-    repeats = [pl.col(name).eq_missing(pl.col(name).shift()) for name in ("tag", "image_id", "category")]
-    return rows.filter(~pl.all_horizontal(repeats)).select(
-        "tag", "image_id", "category", origin=pl.lit("source", pl.String)
-    )
+    return tags.filter(pl.col("tag") != "").select("tag", "image_id", "category", origin=pl.lit("source", pl.String))
 
 
 def locate(source: DanbooruSource, listed: pl.DataFrame) -> pl.DataFrame:

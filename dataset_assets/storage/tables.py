@@ -14,10 +14,10 @@ from pathlib import Path
 import polars as pl
 
 from dataset_assets.domain.schemas import ROW_HISTORY, Table, require_schema
+from dataset_assets.storage import table_files
 from dataset_assets.storage.durable import place, remove_tree, scratch_file, sha256_of, write_text
 from dataset_assets.storage.locks import PartitionLocked, partition_lock
 
-ROWS_PER_GROUP = 131_072
 HIVE_COLUMNS = {"source": pl.String, "year": pl.Int32}
 
 
@@ -161,13 +161,16 @@ class Tables:
         lazy = rows.lazy()
         require_schema(table, lazy.collect_schema())
         with scratch_file(self.scratch, ".parquet") as file:
-            lazy.sort(table.sorted_by, nulls_last=True).sink_parquet(
-                file,
-                compression="zstd",
-                compression_level=3,
-                row_group_size=ROWS_PER_GROUP,
-                metadata={"dataset_assets.table": table.name},
-            )
+            table_files.write_sorted(lazy, table, file)
+            return self.adopt(table, cell, file, recipe)
+
+    def stage_frames(self, table: Table, cell: Cell, frames: Iterable[pl.DataFrame], recipe: str = "") -> Staged:
+        """The same of rows that come in the table's order, some at a time; the bytes are those that `stage` writes.
+
+        Raises: SchemaMismatch when the columns are not the declared ones.
+        """
+        with scratch_file(self.scratch, ".parquet") as file:
+            table_files.write_frames(frames, table, file)
             return self.adopt(table, cell, file, recipe)
 
     def adopt(self, table: Table, cell: Cell, file: Path, recipe: str = "") -> Staged:

@@ -1,0 +1,42 @@
+"""The tables that all sources share, made of a snapshot's records: rows in the tables' order, some at a time."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from dataset_assets.domain.tag_relations import Closure, apply
+from dataset_assets.sources import Adapter
+from dataset_assets.sources.snapshots import parts_of
+
+
+def image_frames(adapter: Adapter, records: pl.LazyFrame, vanished: pl.Series | None = None) -> Iterator[pl.DataFrame]:
+    """Rows of `image_metadata`; those whose image_id is among `vanished` are marked."""
+    is_vanished = pl.lit(False) if vanished is None else pl.col("image_id").is_in(vanished.implode())
+    for part in parts_of(records):
+        yield adapter.image_metadata(part).with_columns(is_vanished=is_vanished).sort("image_id").collect()
+
+
+def tag_frames(
+    adapter: Adapter, records: pl.LazyFrame, closure: Closure | None = None, categories: pl.LazyFrame | None = None
+) -> Iterator[pl.DataFrame]:
+    """Rows of `tag_metadata`, after relations where there are any.
+
+    categories: tag, category of the tags that relations lead to. Memory holds ten bytes a row, and the records of some
+    images at a time.
+    """
+    from dataset_assets.domain.tag_rows import TagRows
+
+    rows = TagRows(records.select(pl.col("image_id").sort()).collect().get_column("image_id"))
+    for part in parts_of(records):
+        rows.add(adapter.tag_metadata(part).collect())
+    if closure is not None and categories is not None:
+        rows.relate(closure, categories)
+    return rows.frames()
+
+
+def tags(
+    adapter: Adapter, records: pl.LazyFrame, closure: Closure | None = None, categories: pl.LazyFrame | None = None
+) -> pl.LazyFrame:
+    """The same rows as a LazyFrame, in no order."""
+    tagged = adapter.tag_metadata(records)
+    return tagged.unique() if closure is None else apply(tagged, closure, categories)
