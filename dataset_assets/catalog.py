@@ -92,8 +92,11 @@ def table_names(tables: Tables) -> list[str]:
 
 def _parquet(tables: Tables, name: str) -> str:
     files = str(tables.root / "tables" / name / "**" / "data.parquet").replace("'", "''")
-    if name == "source_snapshot":  # its own `source` is what the export says: where the uploader found the image
+    # Their own `source` is what the export says: where the uploader found the image.
+    if name in ("source_snapshot", "vanished_records"):
         return f"read_parquet('{files}', hive_partitioning = false, union_by_name = true)"
+    if not any(cell.source for cell in tables.cells(name)):  # a table over all sources: no folder names one
+        return f"read_parquet('{files}', hive_partitioning = false)"
     types = "{'source': VARCHAR, 'year': INTEGER}" if any(c.year for c in tables.cells(name)) else "{'source': VARCHAR}"
     return f"read_parquet('{files}', hive_partitioning = true, union_by_name = true, hive_types = {types})"
 

@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dataset_assets import cli_search, cli_snapshots
 from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
-from dataset_assets.resources import (
+from dataset_assets.environment import (
     CONFIG_VARIABLE,
     SAMPLE_CONFIG,
     SAMPLE_FOLDER,
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Illustration datasets as Dagster assets. The settings are the dataset.yaml that "
     f"{CONFIG_VARIABLE} names; without it, the bundled sample in ./{SAMPLE_FOLDER}.",
 )
+app.add_typer(cli_snapshots.app, name="snapshots")
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -147,7 +149,7 @@ def _dropped_image(config: DatasetConfig) -> str:
 @app.command()
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
-    from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
+    from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
     from dataset_assets.catalog import table_names
     from dataset_assets.overview import damaged_tables
     from dataset_assets.staleness import Staleness, keys_of
@@ -156,11 +158,13 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
     config = config_from_environment()
     cells = _cells(config, source, years)
     _print_states(config, cells)
+    _print_rejected(config, sorted({name for name, _ in cells}))
     with _dagster(config) as (definitions, instance):
         staleness = Staleness(definitions, instance)
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
-        parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})] + [(CATALOG_JOB, Cell())]
+        parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
+        parts += [(ACROSS_JOB, Cell()), (CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
     _print_stale(stale)
     for damaged in damaged_tables(config, table_names(Tables(config.root_path))):
@@ -189,6 +193,15 @@ def _print_states(config: DatasetConfig, cells: list[tuple[str, int]]) -> None:
     for name in list(rows[0])[1:]:
         totals[name] = sum(row[name] or 0 for row in rows)
     _print_grid([*rows, totals])
+
+
+def _print_rejected(config: DatasetConfig, sources: list[str]) -> None:
+    """What no table of images has; a record without id and the file of its post stand here apart."""
+    from dataset_assets.overview import rejected_by_reason
+
+    if rows := rejected_by_reason(config, sources):
+        console.print("\nrejected_records")
+        _print_grid(rows)
 
 
 @app.command()
@@ -233,27 +246,7 @@ def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146
             console.print(f"  {name:<18} {escape(str(value))}")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # a query may begin with -tag
-def search(
-    query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
-    limit: Annotated[int, typer.Option(help="Show at most so many ids.", min=0)] = 20,
-) -> None:
-    """Find images by tags and metadata, in Danbooru's own search syntax."""
-    from dataset_assets.domain.tag_query import TagQueryError, matching, parse
-    from dataset_assets.storage.tables import Tables
-
-    config = config_from_environment()
-    tables = Tables(config.root_path)
-    images, tags = tables.scan_all("image_metadata"), tables.scan_all("tag_metadata")
-    if images is None or tags is None:
-        raise WrongUse("no image is listed yet; build with `dataset-assets rebuild`")
-    try:
-        found = matching(parse(query), images, tags).select("image_id").sort("image_id").collect()
-    except TagQueryError as error:
-        raise WrongUse(str(error)) from None
-    console.print(f"{found.height:,} images")
-    for image_id in found.get_column("image_id").head(limit):
-        console.print(image_id)
+app.command(context_settings=cli_search.CONTEXT)(cli_search.search)
 
 
 @app.command()

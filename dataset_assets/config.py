@@ -4,6 +4,7 @@ import difflib
 import re
 import tempfile
 from collections.abc import Hashable, Iterable, Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from dataset_assets.domain import identity, selection, tag_query
 
 MAX_CONFIG_BYTES = 1_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2100
+HELD_BY_EVERY_FORMAT = 16_000  # pixels: the largest side that need not be asked about
 
 
 class ConfigError(Exception):
@@ -63,6 +65,8 @@ def parse_years(value: object) -> tuple[int, ...]:
 
 Years = Annotated[tuple[int, ...], BeforeValidator(parse_years)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+Names = Paths
+ExportName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$"), BeforeValidator(lambda name: str(name))]
 
 
 class License(Settings):
@@ -73,11 +77,17 @@ class License(Settings):
     redistribute: bool = False
 
 
-class Source(Settings):
-    """What every kind of source has."""
+class PublishedModels(Settings):
+    """What made the captions, tags and vectors that a source publishes, where somebody says so; null = unknown."""
 
-    store: Literal["copy", "link", "reference"] = "copy"
-    license: License
+    captions: str | None = None
+    tags: str | None = None
+    tag_threshold: float | None = Field(default=None, ge=0, le=1)
+    embeddings: str | None = None
+
+
+class FileSettings(Settings):
+    """A block that names files."""
 
     def resolve(self, path: str) -> Path:
         """A path of this block, from dataset.yaml's own folder."""
@@ -90,6 +100,17 @@ class Source(Settings):
     def unmatched(self, key: str, patterns: Iterable[str]) -> list[tuple[str, str]]:
         """The patterns of a key that name no file, as problems."""
         return [(key, f"no file matches {self.resolve(p)}") for p in patterns if not self.files([p])]
+
+
+class Source(FileSettings):
+    """What every kind of source has."""
+
+    store: Literal["copy", "link", "reference"] = "copy"
+    license: License
+    models: PublishedModels = PublishedModels()
+    expected: int | None = Field(default=None, ge=0)  # records that the publisher counts; another number is a warning
+    # A new export that lacks a larger share of the records before it, and more than a few, is refused.
+    max_vanished: float = Field(default=0.1, ge=0, le=1)
 
 
 def _glob(pattern: Path) -> list[Path]:
@@ -114,14 +135,41 @@ class DanbooruSource(Source):
     images: str
     years: Years
     tag_relations: TagRelations = TagRelations()
+    # Dumps of what Danbooru publishes beside its posts: JSON lines, plain or packed, or pages of its API.
+    pools: Paths = ()
+    artist_commentaries: Paths = ()
+    notes: Paths = ()
+    # Exports of former years, by a name of yours, the oldest first: Danbooru2021 holds metadata/2017/ and so on.
+    earlier_metadata: dict[ExportName, Paths] = {}
 
     def missing_inputs(self) -> list[tuple[str, str]]:
         problems = self.unmatched("metadata", self.metadata)
+        for name, patterns in self.earlier_metadata.items():
+            problems += self.unmatched(f"earlier_metadata.{name}", patterns)
         problems += self.unmatched("tag_relations.aliases", self.tag_relations.aliases)
         problems += self.unmatched("tag_relations.implications", self.tag_relations.implications)
+        for key in ("pools", "artist_commentaries", "notes"):
+            problems += self.unmatched(key, getattr(self, key))
         if not self.resolve(self.images).is_dir():
             problems.append(("images", f"{self.resolve(self.images)} is not a folder"))
         return problems
+
+
+def parse_window(value: object) -> tuple[date, date]:
+    """First and last day, from `2022-11-06..2022-12-27`. Raises: ValueError."""
+    if isinstance(value, tuple):
+        return value
+    first, _, last = str(value).partition("..")
+    try:
+        window = date.fromisoformat(first.strip()), date.fromisoformat(last.strip())
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no span of days; write 2022-11-06..2022-12-27") from error
+    if window[0] > window[1]:
+        raise ValueError(f"{value}: the first day is after the last; write {last.strip()}..{first.strip()}")
+    return window
+
+
+Window = Annotated[tuple[date, date], BeforeValidator(parse_window)]
 
 
 class GalleryDlSource(Source):
@@ -129,6 +177,10 @@ class GalleryDlSource(Source):
 
     kind: Literal["gallery_dl"]
     images: str
+    # The same works once more, with kohya's captions and tags beside them: a folder or archives. Without it, captions
+    # and tags are looked for beside `images`.
+    preprocessed: str | None = None
+    window: Window | None = None  # the days that the publisher says were scraped
     years: Years
 
     @field_validator("store")
@@ -139,10 +191,12 @@ class GalleryDlSource(Source):
         return store
 
     def missing_inputs(self) -> list[tuple[str, str]]:
-        where = self.resolve(self.images)
-        if where.is_dir() or self.files([self.images]):
-            return []
-        return [("images", f"{where} is neither a folder nor a zip archive")]
+        named = [("images", self.images), ("preprocessed", self.preprocessed)]
+        return [
+            (key, f"{self.resolve(path)} is neither a folder nor a zip archive")
+            for key, path in named
+            if path is not None and not self.resolve(path).is_dir() and not self.files([path])
+        ]
 
 
 class UndatedSource(Source):
@@ -180,9 +234,11 @@ class Pd12mSource(UndatedSource):
 
     kind: Literal["pd12m"]
     metadata: Paths = Field(min_length=1)
+    embeddings: Paths = ()  # .npy files of the published image vectors
 
     def missing_inputs(self) -> list[tuple[str, str]]:
-        return self.unmatched("metadata", self.metadata) + self.missing_images()
+        problems = self.unmatched("metadata", self.metadata) + self.unmatched("embeddings", self.embeddings)
+        return problems + self.missing_images()
 
 
 AnySource = Annotated[DanbooruSource | GalleryDlSource | PixivListsSource | Pd12mSource, Field(discriminator="kind")]
@@ -197,9 +253,10 @@ class TrainingImages(Settings):
 
     @model_validator(mode="after")
     def _format_holds_the_side(self) -> "TrainingImages":
-        from dataset_assets.domain.training import TrainingRecipe  # brings NumPy and Pillow, which few commands need
+        if self.max_side > HELD_BY_EVERY_FORMAT:
+            from dataset_assets.domain.training import TrainingRecipe  # brings NumPy and Pillow, which few need
 
-        TrainingRecipe(self.max_side, self.format, self.quality)
+            TrainingRecipe(self.max_side, self.format, self.quality)
         return self
 
 
@@ -214,11 +271,20 @@ class Clip(Settings):
     random_weights: bool = False
 
 
+class IdList(FileSettings):
+    """Text files of one post id a line, of one source; subsets may leave these posts out, or take no others."""
+
+    file: Paths = Field(min_length=1)
+    source: str
+
+
 class Subset(Settings):
     """A definition of which images are kept; the rules are asked in the order of the keys below."""
 
     sources: tuple[str, ...] | None = None
     license: Literal["any", "redistributable"] = "any"
+    exclude: Names = ()  # of `id_lists`: posts that stand in any of them are left out
+    only: Names = ()  # of `id_lists`: posts that stand in none of them are left out
     tags: str | None = None
     where: str | None = None
 
@@ -246,6 +312,7 @@ class DatasetConfig(Settings):
     clip: Clip = Clip()
     engine: Literal["local"] = "local"
     workers: int | None = Field(default=None, ge=1, le=1024)
+    id_lists: dict[str, IdList] = {}
     subsets: dict[str, Subset] = {}
 
     _file: Path = PrivateAttr(default=Path("dataset.yaml"))
@@ -257,7 +324,7 @@ class DatasetConfig(Settings):
             raise ValueError(f"{root} is no folder; a root in a bucket is not supported")
         return root
 
-    @field_validator("sources", "subsets")
+    @field_validator("sources", "subsets", "id_lists")
     @classmethod
     def _names_are_path_safe(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
@@ -305,6 +372,12 @@ class DatasetConfig(Settings):
             for name in (self.sources if sources is None else sources)
             for key, problem in self.sources[name].missing_inputs()
         ]
+        problems += [
+            f"id_lists.{name}.{key}: {problem}"
+            for name, listed in self.id_lists.items()
+            if sources is None or listed.source in sources
+            for key, problem in listed.unmatched("file", listed.file)
+        ]
         if problems:
             raise ConfigError(_report(self.file, problems))
 
@@ -329,17 +402,26 @@ def load_config(file: Path, *, folder: Path | None = None) -> DatasetConfig:
         raise ConfigError(_report(file, [_explain(problem) for problem in error.errors()])) from None
     base = (folder or file.parent).absolute()
     config._file, config._folder = file, base
-    for source in config.sources.values():
-        source._folder = base
-    problems = [
-        f"subsets.{name}.sources: there is no source {source!r}{_suggest(source, config.sources)}"
-        for name, subset in config.subsets.items()
-        for source in subset.sources or ()
-        if source not in config.sources
-    ]
-    if problems:
+    for block in (*config.sources.values(), *config.id_lists.values()):
+        block._folder = base
+    if problems := _unknown_names(config):
         raise ConfigError(_report(file, problems))
     return config
+
+
+def _unknown_names(config: DatasetConfig) -> list[str]:
+    """What blocks name that is declared nowhere."""
+    named = [(f"id_lists.{name}.source", listed.source, "source") for name, listed in config.id_lists.items()]
+    for name, subset in config.subsets.items():
+        named += [(f"subsets.{name}.sources", source, "source") for source in subset.sources or ()]
+        named += [(f"subsets.{name}.exclude", found, "id list") for found in subset.exclude]
+        named += [(f"subsets.{name}.only", found, "id list") for found in subset.only]
+    known: dict[str, Iterable[str]] = {"source": config.sources, "id list": config.id_lists}
+    return [
+        f"{key}: there is no {what} {name!r}{_suggest(name, known[what])}"
+        for key, name, what in named
+        if name not in known[what]
+    ]
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -6,21 +6,34 @@ import dagster as dg
 
 from dataset_assets.assets.annotations import annotation_assets
 from dataset_assets.assets.curation import curation_assets
-from dataset_assets.assets.graph import CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, Graph
+from dataset_assets.assets.doubts import doubts_asset
+from dataset_assets.assets.families import family_assets
+from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, Graph
+from dataset_assets.assets.id_lists import id_list_assets
 from dataset_assets.assets.images import image_assets
 from dataset_assets.assets.metadata import metadata_assets
 from dataset_assets.assets.pairs import pairs_asset
+from dataset_assets.assets.pixiv_leads import PIXIV_LEADS, leads_assets
+from dataset_assets.assets.published import annotation_tables, read_annotations_asset
+from dataset_assets.assets.tag_index import tag_index_asset
+from dataset_assets.assets.works import works_assets
 from dataset_assets.catalog import catalog_asset
 from dataset_assets.checks import checks
 from dataset_assets.config import DatasetConfig
-from dataset_assets.resources import Dataset, TableIOManager, config_from_environment
+from dataset_assets.environment import config_from_environment
+from dataset_assets.resources import Dataset, TableIOManager
 
 
 def build(config: DatasetConfig) -> dg.Definitions:
     """The graph that a dataset.yaml describes."""
     graph = Graph.of(config)
-    by_cell = [*image_assets(graph), *annotation_assets(graph), *curation_assets(graph)]
-    assets = [*metadata_assets(graph), *by_cell, pairs_asset(graph)]
+    published = annotation_tables(graph)
+    by_cell = [*image_assets(graph), *published, *annotation_assets(graph), *curation_assets(graph)]
+    by_cell = [tag_index_asset(graph), *by_cell]
+    leads = [read_annotations_asset(graph), *leads_assets(graph), pairs_asset(graph)]
+    assets = [*metadata_assets(graph), *by_cell, *leads]
+    lists, of_sources = id_list_assets(graph), [*family_assets(graph), doubts_asset(graph)]
+    assets += [*works_assets(graph), *lists, *of_sources]
     keys = [key for asset in assets for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [])]
     rebuilt = dg.AssetSelection.assets("image_metadata", "tag_metadata", *(asset.key for asset in by_cell))
     dataset = Dataset(config_file=str(config.file.absolute()), folder=str(config.folder))
@@ -30,7 +43,9 @@ def build(config: DatasetConfig) -> dg.Definitions:
         jobs=[
             dg.define_asset_job(
                 READ_JOB,
-                dg.AssetSelection.assets("source_snapshot", "rejected_records", "tag_relations"),
+                dg.AssetSelection.assets("source_snapshot", "rejected_records", "vanished_records", "tag_relations")
+                | dg.AssetSelection.assets("source_annotations", "annotation_mismatches")
+                | dg.AssetSelection.assets(*(asset.key for asset in lists)),
                 description="Look at a source's export again; years whose records changed become stale.",
             ),
             dg.define_asset_job(
@@ -38,8 +53,12 @@ def build(config: DatasetConfig) -> dg.Definitions:
             ),
             dg.define_asset_job(
                 SOURCE_JOB,
-                dg.AssetSelection.assets("tag_vocabulary", "sketch_pairs"),
+                dg.AssetSelection.assets("tag_vocabulary", "sketch_pairs", "pixiv_works", *PIXIV_LEADS)
+                | dg.AssetSelection.assets(*(asset.key for asset in of_sources)),
                 description="Tables of a whole source, over its years.",
+            ),
+            dg.define_asset_job(
+                ACROSS_JOB, dg.AssetSelection.assets("same_works"), description="Tables over all sources."
             ),
             dg.define_asset_job(CATALOG_JOB, dg.AssetSelection.assets("catalog"), description="The DuckDB file."),
         ],

@@ -35,6 +35,18 @@ def _rows(tables: Tables, name: str, cell: Cell, which: pl.Expr | None = None) -
     return int((scan if which is None else scan.filter(which)).select(pl.len()).collect().item())
 
 
+def rejected_by_reason(config: DatasetConfig, sources: Iterable[str]) -> list[dict[str, object]]:
+    """How many lines and files of each source are no records, and images that no record names, by reason."""
+    tables, name = Tables(config.root_path), "rejected_records"
+    rows: list[dict[str, object]] = []
+    for source in sources:
+        file = tables.file(name, Cell(source))
+        if file.exists() and tables.is_intact(name, Cell(source)):
+            counted = pl.scan_parquet(file, hive_partitioning=False).group_by("reason").len("rows").sort("reason")
+            rows += [{"source": source, **row} for row in counted.collect().to_dicts()]
+    return rows
+
+
 def damaged_tables(config: DatasetConfig, names: Iterable[str]) -> list[str]:
     """The partitions of these tables whose file is not the one that was committed."""
     tables = Tables(config.root_path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from dataset_assets.assets.graph import CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
+from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
 from dataset_assets.config import DatasetConfig
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
@@ -60,6 +60,7 @@ class Rebuild:
                 yield self._cell(REBUILD_JOB, Cell(source, year), wanted, everything)
             for source in sorted({source for source, _ in cells}):
                 yield self._cell(SOURCE_JOB, Cell(source), wanted, everything)
+            yield self._cell(ACROSS_JOB, Cell(), wanted, everything)
             yield from self._once(CATALOG_JOB, Cell(), wanted)
 
     def _once(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None) -> Iterator[Outcome]:

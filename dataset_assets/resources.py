@@ -1,4 +1,4 @@
-"""What assets are handed: settings, tables, files and an engine. The only module that reads the environment."""
+"""What assets are handed: settings, tables, files and an engine."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +20,8 @@ from dataset_assets.domain.schemas import Table
 from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.tables import Cell, Staged, Tables
 
-CONFIG_VARIABLE = "DATASET_ASSETS_CONFIG"
-HOME_VARIABLE = "DAGSTER_HOME"
-SAMPLE_CONFIG = Path(str(files("dataset_assets.sample") / "dataset.yaml"))
-SAMPLE_FOLDER = "demo"
-# What a new DAGSTER_HOME begins with; a dagster.yaml that is there stays as it is.
-DAGSTER_YAML = """\
-telemetry: {enabled: false}
-nux: {enabled: false}  # no newsletter window over the graph
-"""
-
 # Where a command line shows progress; Dagster's own log receives it in any case.
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("progress listener", default=None)
-
-
-def config_from_environment() -> DatasetConfig:
-    """The dataset.yaml that DATASET_ASSETS_CONFIG names, or that lies in this folder; else the sample, below ./demo.
-
-    Raises: ConfigError.
-    """
-    if named := os.environ.get(CONFIG_VARIABLE):
-        return load_config(Path(named).expanduser())
-    if Path("dataset.yaml").exists():
-        return load_config(Path("dataset.yaml"))
-    drawn = Path(SAMPLE_FOLDER) / "dataset.yaml"
-    return load_config(drawn) if drawn.exists() else load_config(SAMPLE_CONFIG, folder=Path(SAMPLE_FOLDER))
-
-
-def dagster_home(config: DatasetConfig) -> Path:
-    """Where Dagster keeps its runs: DAGSTER_HOME, or `.dagster_home` beside dataset.yaml. The folder is made."""
-    home = Path(os.environ.get(HOME_VARIABLE) or config.folder / ".dagster_home").expanduser().absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
-    os.environ[HOME_VARIABLE] = str(home)
-    return home
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import polars as pl
 
 from dataset_assets.catalog import table_names
 from dataset_assets.config import DatasetConfig
-from dataset_assets.domain.identity import parse_image_id
+from dataset_assets.domain.identity import ImageName, parse_image_id
 from dataset_assets.storage.tables import Cell, Tables
 
 # In the order in which an image meets them; other tables follow by name.
@@ -23,6 +23,12 @@ ORDER = (
 )
 HIDDEN = ("image_id", "input_key", "recipe")
 LONGEST = 100
+# Tables with several rows of an image: what tells the rows apart, and what is shown of each.
+SEVERAL_ROWS = {
+    "captions": ("origin", "caption"),
+    "source_annotations": ("origin", "file"),
+    "annotation_mismatches": ("kind", "detail"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,28 +52,33 @@ def trace(config: DatasetConfig, image_id: str) -> list[Chapter]:
     tables = Tables(config.root_path)
     known = table_names(tables)
     ordered = [*(table for table in ORDER if table in known), *(table for table in known if table not in ORDER)]
-    chapters = [chapter for table in ordered for chapter in _chapters(config, tables, table, image_id, name.source)]
+    chapters = [chapter for table in ordered for chapter in _chapters(config, tables, table, image_id, name)]
     if not chapters:
         raise KeyError(image_id)
     return chapters
 
 
-def _chapters(config: DatasetConfig, tables: Tables, table: str, image_id: str, source: str) -> Iterator[Chapter]:
+def _chapters(config: DatasetConfig, tables: Tables, table: str, image_id: str, name: ImageName) -> Iterator[Chapter]:
     for cell in tables.cells(table):
-        if cell.source != source or not tables.is_intact(table, cell):
+        if cell.source not in (name.source, None) or not tables.is_intact(table, cell):
             continue
         scan = pl.scan_parquet(tables.file(table, cell), hive_partitioning=False)
-        if "image_id" not in scan.collect_schema():
+        if "image_id" in scan.collect_schema():
+            rows = scan.filter(pl.col("image_id") == image_id).collect()
+        elif table.startswith("id_list/"):
+            rows = scan.filter(pl.col("post_id") == name.post_id).collect()
+        else:
             continue
-        rows = scan.filter(pl.col("image_id") == image_id).collect()
         if rows.height:
             facts = _verdict(config, table, rows) if table.startswith("subset/") else _facts(table, rows)
-            yield _chapter(tables, table, cell, rows, facts)
+            yield _chapter(tables, table, cell, image_id, rows, facts)
 
 
-def _chapter(tables: Tables, table: str, cell: Cell, rows: pl.DataFrame, facts: dict[str, Any]) -> Chapter:
+def _chapter(
+    tables: Tables, table: str, cell: Cell, image_id: str, rows: pl.DataFrame, facts: dict[str, Any]
+) -> Chapter:
     commit = tables.commit_of(table, cell)
-    made = tables.history(table, cell).filter(pl.col("image_id") == rows.item(0, "image_id")).collect()
+    made = tables.history(table, cell).filter(pl.col("image_id") == image_id).collect()
     run_id, made_at = (commit.run_id, commit.written_at) if commit else ("unknown", "unknown")
     if made.height:
         run_id, made_at = made.item(0, "run_id"), made.item(0, "made_at").isoformat(timespec="seconds")
@@ -80,6 +91,7 @@ def _verdict(config: DatasetConfig, table: str, rows: pl.DataFrame) -> dict[str,
     rule = rows.item(0, "drop_reason")
     definition = config.subsets.get(table.removeprefix("subset/"))
     words = getattr(definition, str(rule), None)
+    words = ", ".join(words) if isinstance(words, tuple) else words
     return {"verdict": "kept" if rule is None else f"dropped by the rule {rule!r}" + (f": {words}" if words else "")}
 
 
@@ -90,6 +102,18 @@ def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
         return {
             category: " ".join(part.get_column("tag"))
             for (category,), part in tags.group_by("category", maintain_order=True)
+        }
+    if table in SEVERAL_ROWS:
+        key, value = SEVERAL_ROWS[table]
+        return {str(name): _short(found) for name, found in rows.select(key, value).sort(key, value).iter_rows()}
+    if table == "published_tags":
+        origins = rows.sort("origin", "position").group_by("origin", maintain_order=True)
+        return {str(origin): _short(", ".join(part.get_column("tag"))) for (origin,), part in origins}
+    if rows.height > 1:  # a table with several rows for an image: each under its number
+        return {
+            f"{key} {number}": value
+            for number in range(1, rows.height + 1)
+            for key, value in _facts(table, rows[number - 1]).items()
         }
     row = rows.row(0, named=True)
     return {key: _short(value) for key, value in row.items() if value is not None and key not in HIDDEN and value != []}

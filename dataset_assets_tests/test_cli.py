@@ -1,5 +1,7 @@
 """The command line, as a person uses it."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 
 from dataset_assets.cli import app
 from dataset_assets.config import ConfigError
-from dataset_assets.resources import DAGSTER_YAML
+from dataset_assets.environment import DAGSTER_YAML
 from dataset_assets.storage.tables import Cell
 from dataset_assets_tests.mirror import Mirror
 
@@ -96,6 +98,50 @@ def test_a_query_may_begin_with_a_tag_that_is_not_wanted(shell: Shell) -> None:
     assert shell.run("search", "-(1girl -solo_focus)", "--limit", "0").splitlines() == ["1 images"]
 
 
+def test_a_search_is_narrowed_by_source_and_years(shell: Shell) -> None:
+    assert shell.run("search", "1girl", "--count", "--source", "danbooru", "--years", "2006..2007") == "6 images\n"
+    assert "has no source 'danboru'" in shell.refused("search", "1girl", "--source", "danboru")
+    assert "--years" in shell.refused("search", "1girl", "--years", "last")
+
+
+def test_a_search_tells_which_tags_its_images_have(shell: Shell) -> None:
+    shown = shell.run("search", "solo_focus", "--limit", "0", "--facets", "2")
+
+    assert shown.splitlines() == ["1 images", "", "general", "            1  1girl", "            1  solo_focus"]
+
+
+def test_a_search_speaks_json_and_csv(shell: Shell) -> None:
+    answer = json.loads(shell.run("search", "solo_focus", "--json", "--facets", "1"))
+
+    assert (answer["query"], answer["count"], answer["notes"]) == ("solo_focus", 1, [])
+    assert answer["images"][0]["image_id"] == "danbooru-6002-0"
+    assert answer["images"][0]["year"] == 2006
+    assert answer["facets"] == [{"category": "general", "tag": "1girl", "images": 1}]
+    lines = shell.run("search", "date:2006", "--csv", "--limit", "2").splitlines()
+    assert lines[0].startswith("image_id,source,year,")
+    assert [line.split(",")[0] for line in lines[1:]] == ["danbooru-6000-0", "danbooru-6001-0"]
+    tags = shell.run("search", "solo_focus", "--csv", "--facets", "1").splitlines()
+    assert tags == ["category,tag,images", "general,1girl,1"]
+
+
+def test_a_search_draws_a_grid(shell: Shell, tmp_path: Path) -> None:
+    assert "wrote" in shell.run("search", "1girl", "--limit", "0", "--grid", str(tmp_path / "grid.png"))
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert "no picture" in shell.run("search", "unknown", "--grid", str(tmp_path / "none.png"))
+    assert "cannot be written" in shell.refused("search", "1girl", "--grid", str(tmp_path / "no" / "grid.png"))
+
+
+def test_a_search_brings_in_neither_dagster_nor_numpy(built: Mirror) -> None:
+    code = (
+        "import sys; from dataset_assets.cli import app; app(['search', '1girl', '--count'], standalone_mode=False);"
+        "print([name for name in ('dagster', 'numpy', 'duckdb', 'PIL', 'obstore') if name in sys.modules])"
+    )
+    environment = {**os.environ, "DATASET_ASSETS_CONFIG": str(built.folder / "dataset.yaml")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["12 images", "[]"], done.stderr
+
+
 def test_sql_answers_over_the_tables(shell: Shell) -> None:
     answer = shell.run("sql", "--csv", "select state, count(*) as images from raw_images group by all order by all")
 
@@ -143,7 +189,7 @@ def test_rebuild_of_one_year_touches_that_year_alone(tmp_path: Path, monkeypatch
     assert mirror.tables.cells("raw_images") == [Cell("danbooru", 2006)]
     assert mirror.tables.cells("image_facts") == []
     shown = shell.run("status", "--source", "danbooru", "--years", "2006")
-    assert re.search(r"danbooru\|2006: \d tables are not built yet", shown)
+    assert re.search(r"danbooru\|2006: \d+ tables are not built yet", shown)
 
 
 def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,12 +200,14 @@ def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     shell.run("rebuild", "--assets", "source_snapshot,rejected_records")
     stale = [line.strip() for line in shell.run("status").splitlines() if ": has" in line]
 
-    assert stale == [
-        "image_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
-        "tag_metadata danbooru|2006: has a new dependency data version (snapshot_year)",
-        "sketch_pairs danbooru: has a new dependency data version (source_snapshot)",
-        "catalog all: has a new dependency data version (source_snapshot)",
-    ]
+    of_year = ("captions", "image_metadata", "published_embeddings", "tag_metadata")
+    of_source = ("pair_candidates danbooru", "sketch_pairs danbooru", "catalog all")
+    assert sorted(stale) == sorted(
+        [
+            *(f"{name} danbooru|2006: has a new dependency data version (snapshot_year)" for name in of_year),
+            *(f"{name}: has a new dependency data version (source_snapshot)" for name in of_source),
+        ]
+    )
 
 
 def test_init_writes_a_file_that_check_accepts_but_for_its_inputs(
@@ -204,3 +252,32 @@ def test_without_settings_and_sample_a_newcomer_is_told_what_to_do(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="`dataset-assets demo` draws it"):
         CliRunner().invoke(app, ["rebuild"], catch_exceptions=False)
+
+
+def test_snapshots_lists_compares_and_restores_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror.make(tmp_path)
+    shell, assets = Shell(mirror, monkeypatch), ("--assets", "source_snapshot,image_metadata,tag_metadata")
+    shell.run("rebuild", "--source", "danbooru", *assets)
+    mirror.posts[5000]["score"] = "11"
+    del mirror.posts[6001]
+    mirror.write_metadata()
+    shell.run("rebuild", "--source", "danbooru", *assets)
+
+    listed = shell.run("snapshots")
+    first, second = re.findall(r"^  (2007-03-01-[0-9a-f]{8}) ", listed, re.MULTILINE)
+    assert f"{len(mirror.posts) + 1} records  last id 7,002" in listed
+    assert "3 years begun: 2005..2007" in listed
+    assert "2 years changed: 2005..2006" in listed
+    assert shell.run("snapshots", "diff", "danbooru", first, second).splitlines() == [
+        "2005  3 -> 3 records: 0 added, 0 gone, 1 changed (score 1)",
+        "2006  3 -> 2 records: 0 added, 1 gone, 0 changed",
+    ]
+    into = mirror.folder / "then"
+    said = shell.run(
+        "snapshots", "restore", "danbooru", first, str(into), "--until-id", "6001", "--until", "2006-12-31"
+    )
+    assert "image_metadata of 2005: 3 rows\ntag_metadata of 2005: 6 rows\n" in said
+    assert "image_metadata of 2006: 2 rows" in said
+    assert "is there already" in shell.refused("snapshots", "restore", "danbooru", first, str(into))
+    assert "no export '1999'" in shell.refused("snapshots", "diff", "danbooru", "1999", second)
+    assert "no source 'danboru'" in shell.refused("snapshots", "diff", "danboru", first, second)

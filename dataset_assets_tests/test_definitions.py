@@ -10,15 +10,31 @@ from dataset_assets_tests.mirror import Mirror
 SHAPE = {
     "source_snapshot": ("metadata", "source", []),
     "rejected_records": ("metadata", "source", []),
+    "vanished_records": ("metadata", "source", []),
     "tag_relations": ("metadata", "source", []),
     "tag_vocabulary": ("metadata", "source", ["image_metadata", "tag_metadata"]),
+    "pixiv_works": ("metadata", "source", ["image_metadata"]),
+    "metadata_doubts": ("metadata", "source", ["image_metadata", "tag_metadata"]),
+    "families": ("metadata", "source", ["image_metadata"]),
+    "pools": ("metadata", "source", ["image_metadata"]),
+    "artist_commentaries": ("metadata", "source", ["image_metadata"]),
+    "notes": ("metadata", "source", ["image_metadata"]),
+    "same_works": ("metadata", None, ["pixiv_works"]),
     "sketch_pairs": ("curation", "source", ["raw_images", "source_snapshot"]),
+    "source_annotations": ("metadata", "source", ["source_snapshot"]),
+    "annotation_mismatches": ("metadata", "source", ["source_snapshot"]),
+    "bookmark_tags": ("metadata", "source", []),
+    "pair_candidates": ("curation", "source", ["source_snapshot"]),
     "snapshot_year": ("metadata", "source|year", ["source_snapshot"]),
     "image_metadata": ("metadata", "source|year", ["snapshot_year"]),
     "tag_metadata": ("metadata", "source|year", ["snapshot_year", "tag_relations"]),
+    "tag_index": ("metadata", "source|year", ["image_metadata", "tag_metadata"]),
     "raw_images": ("images", "source|year", ["image_metadata"]),
     "image_facts": ("images", "source|year", ["raw_images"]),
     "training_images": ("images", "source|year", ["raw_images"]),
+    "captions": ("annotations", "source|year", ["snapshot_year", "source_annotations"]),
+    "published_tags": ("annotations", "source|year", ["source_annotations"]),
+    "published_embeddings": ("annotations", "source|year", ["snapshot_year"]),
     "clip_embeddings": ("annotations", "source|year", ["training_images"]),
     "subset/girls": (
         "curation",
@@ -63,9 +79,22 @@ def test_every_asset_says_what_one_row_is_who_owns_it_and_what_made_it(definitio
         assert node.kinds, key
 
 
+def test_every_asset_is_in_a_job(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    named = {
+        key
+        for job in repository.get_all_jobs()
+        if not job.name.startswith("__")
+        for key in job.asset_layer.executable_asset_keys
+    }
+
+    assert definitions.resolve_asset_graph().materializable_asset_keys == named
+
+
 def test_every_table_shows_its_columns_with_their_meaning_before_it_is_built(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for key in graph.materializable_asset_keys - {dg.AssetKey("source_snapshot")}:
+    # The columns of a snapshot are those of its kind of source.
+    for key in graph.materializable_asset_keys - {dg.AssetKey("source_snapshot"), dg.AssetKey("vanished_records")}:
         columns = graph.get(key).metadata["dagster/column_schema"].columns  # type: ignore[attr-defined]
         assert columns, key
         assert all(column.description for column in columns), key
@@ -81,7 +110,7 @@ def test_partition_keys_are_source_then_year(definitions: dg.Definitions) -> Non
 
 def test_definitions_load_without_the_sample_being_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataset_assets.definitions import build
-    from dataset_assets.resources import config_from_environment
+    from dataset_assets.environment import config_from_environment
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATASET_ASSETS_CONFIG", raising=False)

@@ -69,6 +69,11 @@ def test_nothing_changed_computes_nothing_and_leaves_every_table_as_it_was(mirro
         "source_snapshot",
         "rejected_records",
         "tag_relations",
+        "vanished_records",
+        "source_annotations",
+        "annotation_mismatches",
+        "published_embeddings",
+        "bookmark_tags",
         "raw_images",
         "catalog",
     }

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.id_lists import listed_posts
 from dataset_assets.assets.pictures import contact_sheet_of, staged_rows
 from dataset_assets.config import DatasetConfig, Subset
 from dataset_assets.domain import schemas, selection, tag_query
@@ -26,6 +27,9 @@ def curation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"polars", "parquet"},
             version=SUBSET_VERSION,
             settings=[definition.model_dump(), _licenses(graph.config)],
+            deps=[
+                dg.AssetKey(["id_list", listed]) for listed in dict.fromkeys((*definition.exclude, *definition.only))
+            ],
         )
         for name, definition in graph.config.subsets.items()
     ]
@@ -45,7 +49,11 @@ def subset_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
     ) -> dg.MaterializeResult[Staged]:
         rules = rules_of(dataset.config, name, str(cell_of(context).source))
         candidates = selection.candidates(image_metadata, raw_images, image_facts)
-        judged = judge(candidates, image_metadata, tag_metadata, dataset.config.subsets[name], rules)
+        definition, source = dataset.config.subsets[name], str(cell_of(context).source)
+        for column, lists in (("is_excluded", definition.exclude), ("is_listed", definition.only)):
+            if lists:
+                candidates = selection.mark_listed(candidates, column, listed_posts(dataset, lists, source))
+        judged = judge(candidates, image_metadata, tag_metadata, definition, rules)
         table = schemas.subset(name)
         staged = dataset.tables.stage(table, cell_of(context), judged)
         rows = staged_rows(dataset.tables, staged)
@@ -66,6 +74,8 @@ def rules_of(config: DatasetConfig, name: str, source: str) -> list[selection.Ru
     return selection.subset_rules(
         is_source_wanted=definition.sources is None or source in definition.sources,
         is_license_enough=definition.license == "any" or config.sources[source].license.redistribute,
+        excludes_listed=bool(definition.exclude),
+        only_listed=bool(definition.only),
         asks_tags=definition.tags is not None,
         where=definition.where,
     )

@@ -15,6 +15,7 @@ from dataset_assets.resources import column_lineage, column_schema
 
 OWNERS = ["team:datasets"]
 READ_JOB, REBUILD_JOB, SOURCE_JOB, CATALOG_JOB = "read_sources", "rebuild", "rebuild_sources", "write_catalog"
+ACROSS_JOB = "rebuild_across_sources"
 # Assets fed from outside Dagster's sight: `rebuild` looks at them each time, since only they can tell what changed.
 FED_FROM_OUTSIDE = "dataset_assets/fed_from_outside"
 
@@ -41,16 +42,18 @@ class Graph:
         settings: object = None,
         deps: Sequence[str | dg.AssetKey | dg.AssetSpec] = (),
         by_source: bool = False,
+        across_sources: bool = False,
         fed_from_outside: bool = False,
         pool: str | None = None,
     ) -> dg.AssetsDefinition:
-        """An asset of source x year, or of the source as a whole, whose value is `table`.
+        """An asset of source x year, of the source as a whole, or across all sources, whose value is `table`.
 
         `version` changes, in the same commit, with what the code makes; `settings` is what dataset.yaml says about it.
         """
+        partitions = self.partitions
         return dg.asset(
             key=dg.AssetKey(table.name.split("/")),
-            partitions_def=self.partitions.source if by_source else self.partitions.source_year,
+            partitions_def=None if across_sources else partitions.source if by_source else partitions.source_year,
             group_name=group,
             kinds=set(kinds),
             owners=OWNERS,

@@ -1,18 +1,24 @@
 """What the sources say about their images: the export as published, then the shared tables by year."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from dataset_assets.assets.exports import Exports, years_that_changed
 from dataset_assets.assets.graph import FED_FROM_OUTSIDE, OWNERS, Graph, table_metadata
-from dataset_assets.assets.tags import DUMP, RELATIONS, related, stage_relations, vocabulary_asset
+from dataset_assets.assets.tags import DUMP, RELATIONS, consequences_of, stage_relations, vocabulary_asset
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Table
 from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.sources import Adapter, adapters
+from dataset_assets.sources.shared_tables import image_frames, tag_frames
 from dataset_assets.sources.snapshots import declared_versions, records_and_versions
+from dataset_assets.sources.vanished import vanished_table
+from dataset_assets.storage.snapshots import Snapshot
 from dataset_assets.storage.tables import Cell, Staged
 
 SNAPSHOT_YEAR = dg.AssetKey("snapshot_year")
@@ -30,6 +36,10 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 "rejected_records",
                 "What was no record: one row per line or file that could not be read, or image that no record names.",
                 metadata=table_metadata(REJECTED_RECORDS),
+            ),
+            _read_spec(
+                "vanished_records",
+                "What stood in an earlier export and is gone from the newest: one row per record, as it was last seen.",
             ),
             _read_spec(
                 "tag_relations",
@@ -79,20 +89,47 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
     source = dataset.config.sources[name]
     adapter = adapters()[source.kind]
     with dataset.tables.lock("source_snapshot", cell):
+        exports = Exports(dataset, adapter, cell, say(context))
+        exports.keep_earlier(SNAPSHOT_VERSION)
         snapshot, unreadable = _read(dataset, adapter, cell, say(context))
-        file = snapshot.file or dataset.tables.file("source_snapshot", cell)
-        scan = pl.scan_parquet(file, hive_partitioning=False)
+        scan = _rows_of(dataset, snapshot)
+        present, before = exports.keep_present(snapshot)
+        vanished = exports.stage_vanished(present, scan, before)
         relations, bad_relations = stage_relations(dataset, adapter, cell, scan, snapshot.recipe)
-        rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, scan)])
-        years = records_and_versions(file)
-    for year, version in declared_versions(years, source.years).items():
+        listed = pl.concat([scan, _rows_of(dataset, vanished).select(scan.collect_schema().names())])
+        rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, listed)])
+    gone = records_and_versions(_file_of(dataset, vanished))
+    for year, version in declared_versions(present.years, source.years, gone).items():
         tags = {"dagster/data_version": version}
         context.log_event(dg.AssetObservation(SNAPSHOT_YEAR, partition=f"{name}|{year}", tags=tags))
-    undeclared = sum(records for year, (records, _) in years.items() if year not in source.years)
-    by_year = {str(year): records for year, (records, _) in years.items()}
-    yield dataset.result(context, snapshot, {"records_by_year": by_year, "records_of_undeclared_years": undeclared})
+    yield dataset.result(context, snapshot, _about(present, before, source.years))
     yield dataset.result(context, dataset.tables.stage(REJECTED_RECORDS, cell, rejected))
+    yield dataset.result(
+        context, vanished, {"records_by_year": {str(year): records for year, (records, _) in gone.items()}}
+    )
     yield dataset.result(context, relations)
+
+
+def _about(present: Snapshot, before: list[Snapshot], declared: Sequence[int]) -> dict[str, Any]:
+    """What the UI shows of an export."""
+    changed = years_that_changed(present, before)
+    return {
+        "export": present.name,
+        "export_before": before[-1].name if before else "none",
+        "years_changed": ", ".join(map(str, changed)) or "none",
+        "records_by_year": {str(year): records for year, (records, _) in present.years.items()},
+        "records_of_undeclared_years": sum(
+            records for year, (records, _) in present.years.items() if year not in declared
+        ),
+    }
+
+
+def _file_of(dataset: Dataset, staged: Staged) -> Path:
+    return staged.file or dataset.tables.file(staged.table.name, staged.cell)
+
+
+def _rows_of(dataset: Dataset, staged: Staged) -> pl.LazyFrame:
+    return pl.scan_parquet(_file_of(dataset, staged), hive_partitioning=False)
 
 
 def _read(dataset: Dataset, adapter: Adapter, cell: Cell, report: Callable[[str], None]) -> tuple[Staged, pl.DataFrame]:
@@ -112,33 +149,46 @@ def _read(dataset: Dataset, adapter: Adapter, cell: Cell, report: Callable[[str]
 
 
 def image_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-    """What the source says of its images, in columns that all sources share: one row per image that it lists."""
-    rows = _of_year(context, dataset, IMAGE_METADATA, lambda adapter: adapter.image_metadata)
-    return dataset.result(context, rows)
+    """What the source says of its images, in columns that all sources share: one row per image that it lists.
+
+    Images of records that have vanished from the source's newest export are listed still, and marked so.
+    """
+    gone = _vanished(dataset, cell_of(context)).select("image_id").collect().get_column("image_id")
+    return dataset.result(context, _of_year(context, dataset, IMAGE_METADATA, partial(image_frames, vanished=gone)))
 
 
 def tag_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
     """Who is tagged with what, after the source's aliases and implications: one row per image and tag."""
-    by_relations = related(dataset, str(cell_of(context).source))
-    rows = _of_year(
-        context, dataset, TAG_METADATA, lambda adapter: lambda year: by_relations(adapter.tag_metadata(year))
-    )
-    return dataset.result(context, rows)
+    relations = dataset.tables.scan(RELATIONS, Cell(cell_of(context).source)).collect()
+    closure, categories = consequences_of(relations)
+    frames = partial(tag_frames, closure=closure, categories=categories)
+    return dataset.result(context, _of_year(context, dataset, TAG_METADATA, frames))
 
 
 def _of_year(
     context: dg.AssetExecutionContext,
     dataset: Dataset,
     table: Table,
-    reader: Callable[[Adapter], Callable[[pl.LazyFrame], pl.LazyFrame]],
+    frames: Callable[[Adapter, pl.LazyFrame], Iterable[pl.DataFrame]],
 ) -> Staged:
     """One year of a source's snapshot as a shared table; a year that the source does not declare is empty."""
     cell = cell_of(context)
     if not dataset.is_declared(cell):
         return dataset.tables.stage(table, cell, table.empty())
-    adapter = adapters()[dataset.config.sources[str(cell.source)].kind]
+    adapter = _adapter(dataset, cell)
     whole = Cell(cell.source)
     if dataset.tables.commit_of("source_snapshot", whole) is None:
         raise dg.Failure(f"source_snapshot of {whole} is not built yet; build it first", allow_retries=False)
     year = dataset.tables.scan(adapter.SNAPSHOT, whole).filter(pl.col("year") == cell.year)
-    return dataset.tables.stage(table, cell, reader(adapter)(year))
+    return dataset.tables.stage_frames(table, cell, frames(adapter, pl.concat([year, _vanished(dataset, cell)])))
+
+
+def _vanished(dataset: Dataset, cell: Cell) -> pl.LazyFrame:
+    """The vanished records of a cell's year, as rows of the source's snapshot."""
+    snapshot = _adapter(dataset, cell).SNAPSHOT
+    rows = dataset.tables.scan(vanished_table(snapshot), Cell(cell.source)).filter(pl.col("year") == cell.year)
+    return rows.select(snapshot.schema.names())
+
+
+def _adapter(dataset: Dataset, cell: Cell) -> Adapter:
+    return adapters()[dataset.config.sources[str(cell.source)].kind]

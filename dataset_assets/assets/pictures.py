@@ -45,6 +45,12 @@ def states(tables: Tables, staged: Staged) -> dict[str, Any]:
     )
 
 
+def counts_of(rows: pl.DataFrame, column: str) -> dict[str, int]:
+    """How many rows have each value of a column, as numbers that the UI plots; null is not counted."""
+    counted = rows.filter(pl.col(column).is_not_null()).group_by(column).len().sort(column)
+    return {f"rows_{value}": number for value, number in counted.iter_rows()}
+
+
 def sheet_name(staged: Staged) -> str:
     """Where the contact sheet of a partition lies, below the root."""
     return f"sheets/{staged.table.name}/{staged.cell.source}_{staged.cell.year}.jpg"

@@ -1,7 +1,6 @@
 """Tags: the source's relations between them, who is tagged with what, and the vocabulary."""
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -11,7 +10,7 @@ from dataset_assets.assets.graph import Graph
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.config import DanbooruSource
 from dataset_assets.domain.schemas import REJECTED_RECORDS, Column, Table
-from dataset_assets.domain.tag_relations import TAG_RELATIONS, Closure, TagCycle, apply, close, main_categories
+from dataset_assets.domain.tag_relations import TAG_RELATIONS, Closure, TagCycle, close, main_categories
 from dataset_assets.domain.tag_vocabulary import TAG_VOCABULARY, count_by_year, most_frequent, trend
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources import Adapter
@@ -51,20 +50,18 @@ def stage_relations(
     if commit is not None and commit.recipe == recipe:
         return tables.unchanged(RELATIONS, cell), rejected
     wanted = relations.lazy().select(tag="consequent").unique()
-    tagged = adapter.tag_metadata(snapshot).join(wanted, on="tag", how="semi")
+    tagged = adapter.tag_metadata(snapshot).join(wanted, on="tag", how="semi").unique()
     categories = main_categories(tagged).rename({"tag": "consequent"})
     with_category = relations.lazy().join(categories, on="consequent", how="left")
     return tables.stage(RELATIONS, cell, with_category.select(RELATIONS.schema.names()), recipe), rejected
 
 
-def related(dataset: Dataset, source: str) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
-    """How a source's tags are renamed and added to by its relations."""
-    relations = dataset.tables.scan(RELATIONS, Cell(source)).collect()
+def consequences_of(relations: pl.DataFrame) -> tuple[Closure | None, pl.LazyFrame | None]:
+    """What follows from rows of `tag_relations`, and the categories (tag, category) of the tags they lead to."""
     if relations.is_empty():
-        return lambda tags: tags
+        return None, None
     categories = relations.lazy().select("category", tag="consequent").drop_nulls().unique("tag")
-    closure = closed(relations)
-    return lambda tags: apply(tags, closure, categories.select("tag", "category"))
+    return closed(relations), categories.select("tag", "category")
 
 
 def closed(relations: pl.DataFrame) -> Closure:

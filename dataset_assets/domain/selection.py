@@ -16,6 +16,7 @@ __all__ = [
     "candidates",
     "drop_reason",
     "funnel",
+    "mark_listed",
     "subset_rules",
     "where_expression",
 ]
@@ -36,6 +37,13 @@ def drop_reason(rules: Sequence[Rule]) -> pl.Expr:
     for rule in reversed(rules):
         reason = pl.when(rule.keeps.fill_null(False)).then(reason).otherwise(pl.lit(rule.name))
     return reason.alias("drop_reason")
+
+
+def mark_listed(candidates: pl.LazyFrame, column: str, post_ids: pl.LazyFrame) -> pl.LazyFrame:
+    """Candidates with a column that says whether their post is among `post_ids`, in their own order."""
+    listed = post_ids.select("post_id").unique().with_columns(pl.lit(True).alias(column))
+    marked = candidates.join(listed, on="post_id", how="left", maintain_order="left")
+    return marked.with_columns(pl.col(column).fill_null(False))
 
 
 def funnel(rows: pl.DataFrame, rules: Sequence[str]) -> pl.DataFrame:
@@ -59,12 +67,16 @@ def subset_rules(
     *,
     is_source_wanted: bool = True,
     is_license_enough: bool = True,
+    excludes_listed: bool = False,
+    only_listed: bool = False,
     asks_tags: bool = False,
     where: str | None = None,
 ) -> list[Rule]:
     """A subset's rules for the candidates of one source, in the order in which they are asked.
 
     `is_source_wanted`, `is_license_enough`: whether the subset takes the source, and its licence.
+    `excludes_listed`, `only_listed`: whether posts of some id lists are left out, and whether all but those of some
+    are; the columns `is_excluded` and `is_listed` say which these are, see `mark_listed`.
     `asks_tags`: whether the subset has a tag query; its answer stands in the column `matches`, as `tag_query.matches`
     gives it.
     `where`: a condition for `where_expression`.
@@ -73,6 +85,8 @@ def subset_rules(
     rules = [
         Rule("source", pl.lit(is_source_wanted)),
         Rule("license", pl.lit(is_license_enough)),
+        *([Rule("exclude", ~pl.col("is_excluded"))] if excludes_listed else []),
+        *([Rule("only", pl.col("is_listed"))] if only_listed else []),
         Rule("not_stored", pl.col("state") == "stored"),
         Rule("undecodable", pl.col("is_decoded")),
     ]

@@ -28,12 +28,14 @@ REJECT_REASONS = (
     "not_an_object",
     "line_too_long",
     "no_id",
+    "not_a_post",  # a record of another table, such as a tag, among posts
     "bad_id",
     "bad_date",
     "duplicate_id",
     "unsafe_path",
     "unreadable_file",
     "bad_relation",  # an alias or implication without two tag names, or of no status
+    "bad_field",  # a field of a side table that is not what it should be
     "orphan_file",  # an image that no record names
 )
 

@@ -1,6 +1,6 @@
 """Danbooru's own search syntax over the tables `image_metadata` and `tag_metadata`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
@@ -30,7 +30,7 @@ def matches(query: Query, images: pl.LazyFrame, tags: pl.LazyFrame) -> pl.LazyFr
     if query.tags:
         rows = _beside(rows, _memberships({term: columns[term] for term in query.tags}, tags))
     if counted:
-        rows = _beside(rows, _tag_counts(sorted({meta.name for meta in counted}), tags))
+        rows = _beside(rows, tag_counts(sorted({meta.name for meta in counted}), tags))
         rows = rows.with_columns(_answer(meta).alias(columns[meta]) for meta in counted)
     return rows.select("image_id", _condition(query.root, columns).alias("matches"))
 
@@ -59,8 +59,8 @@ def _is_tag(term: Tag | Wildcard) -> pl.Expr:
     return found if term.category is None else found & (pl.col("category") == term.category)
 
 
-def _tag_counts(names: list[str], tags: pl.LazyFrame) -> pl.LazyFrame:
-    """One row for each image that has tags, with the column of each of the metatags."""
+def tag_counts(names: Iterable[str], tags: pl.LazyFrame) -> pl.LazyFrame:
+    """One row for each image that has tags: image_id, and the column of each of these metatags of TAG_COUNTS."""
     return tags.group_by("image_id").agg(
         (pl.len() if category is None else (pl.col("category") == category).sum()).alias(
             metatags.tag_count_column(name)

@@ -114,7 +114,7 @@ def _choose(found: str, known: Mapping[str, Choice], what: str) -> Choice:
     raise BadMetatag(f"{found!r} is no {what}{hint}")
 
 
-def _in_range(column: pl.Expr, kind: Kind = INTEGER) -> Condition:
+def _in_range(column: pl.Expr, kind: Kind) -> Condition:
     """A metatag that compares a whole number."""
 
     def answer(value: str) -> pl.Expr:
@@ -180,7 +180,7 @@ _HAS_CHILDREN = _claims("has_children")
 _HAS_SOURCE = pl.col("source_url").fill_null("") != ""
 _HAS_POOL = pl.col("pools").list.len().fill_null(0) > 0
 _STATUSES = {
-    **{name: _claims(f"is_{name}") for name in ("deleted", "banned", "pending", "flagged")},
+    **{name: _claims(f"is_{name}") for name in ("deleted", "banned", "pending", "flagged", "vanished")},
     "modqueue": _WAITING,
     "active": ~(_WAITING | _claims("is_deleted")),  # where the source says nothing of it, nothing speaks against it
     "any": pl.lit(True),
@@ -231,22 +231,37 @@ def _user(value: str) -> pl.Expr:
     return names == value.replace(" ", "_")
 
 
+# Metatags that compare a whole number: what they compare, and how its ranges are written.
+NUMBERS: Mapping[str, tuple[pl.Expr, Kind]] = {
+    "id": (_number("post_id"), INTEGER),
+    "score": (_number("score"), INTEGER),
+    "upvotes": (_number("up_score"), INTEGER),
+    "downvotes": (_number("down_score").abs(), INTEGER),  # stored as zero or less, searched as a count
+    "favcount": (_number("fav_count"), INTEGER),
+    "views": (_number("view_count"), INTEGER),
+    "width": (_number("width"), INTEGER),
+    "height": (_number("height"), INTEGER),
+    "mpixels": (_number("width") * _number("height"), MEGAPIXELS),
+    "ratio": (_hundredths_of_ratio(), RATIO),
+    "filesize": (_number("file_size"), FILE_SIZE),
+    "pixiv": (_number("pixiv_id"), INTEGER),
+    "date": (pl.col("created_at").dt.epoch("us"), DATE),
+    "year": (pl.col("created_at").dt.year().cast(pl.Int64), INTEGER),
+    **{name: (pl.col(tag_count_column(name)).cast(pl.Int64).fill_null(0), INTEGER) for name in TAG_COUNTS},
+}
+_ANY_OR_NONE = ("parent", "child", "pool", "md5", "user")
+# Metatags and values that ask for no number, name or pattern; `filetype` is not among them, as it takes any extension.
+CLOSED: tuple[tuple[str, str], ...] = (
+    *(("rating", value) for value in _RATINGS),
+    *(("status", value) for value in _STATUSES),
+    *(("is", value) for value in _IS),
+    *(("has", value) for value in _HAS),
+    *((name, value) for name in _ANY_OR_NONE for value in ("any", "none")),
+    ("source", "none"),
+)
+
 _SERVED: dict[str, Condition] = {
-    "id": _in_range(_number("post_id")),
-    "score": _in_range(_number("score")),
-    "upvotes": _in_range(_number("up_score")),
-    "downvotes": _in_range(_number("down_score").abs()),  # stored as zero or less, searched as a count
-    "favcount": _in_range(_number("fav_count")),
-    "views": _in_range(_number("view_count")),
-    "width": _in_range(_number("width")),
-    "height": _in_range(_number("height")),
-    "mpixels": _in_range(_number("width") * _number("height"), MEGAPIXELS),
-    "ratio": _in_range(_hundredths_of_ratio(), RATIO),
-    "filesize": _in_range(_number("file_size"), FILE_SIZE),
-    "pixiv": _in_range(_number("pixiv_id")),
-    "date": _in_range(pl.col("created_at").dt.epoch("us"), DATE),
-    "year": _in_range(pl.col("created_at").dt.year().cast(pl.Int64)),
-    **{name: _in_range(pl.col(tag_count_column(name)).cast(pl.Int64).fill_null(0)) for name in TAG_COUNTS},
+    **{name: _in_range(column, kind) for name, (column, kind) in NUMBERS.items()},
     "rating": _one_of("rating", _RATINGS, "rating"),
     "status": lambda value: _choose(value, _STATUSES, "status that the metadata tells"),
     "is": lambda value: _choose(value, _IS, "quality that the metadata tells"),

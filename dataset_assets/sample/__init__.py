@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-VERSION = "1"  # changes whenever what is drawn does
+VERSION = "2"  # changes whenever what is drawn does
 MARKER = ".complete"
 TEMPLATE = Path(__file__).parent / "dataset.yaml"
 
@@ -30,6 +30,7 @@ def draw_sample(folder: Path, say: Callable[[str], None] = lambda line: None) ->
 
 def _draw_sources(sources: Path, say: Callable[[str], None]) -> None:
     from dataset_assets.sample.danbooru_mirror import write_danbooru
+    from dataset_assets.sample.niji_preprocessed import write_preprocessed
     from dataset_assets.sample.niji_zip import write_niji
 
     if _version(sources) == VERSION:
@@ -40,6 +41,7 @@ def _draw_sources(sources: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     posts = write_danbooru(partial / "danbooru")
     images = write_niji(partial)
+    write_preprocessed(partial)
     (partial / MARKER).write_text(f"{VERSION}\n")
     if sources.exists():
         aside = _aside(sources)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dataset_assets.domain.identity import bucket
 from dataset_assets.sample import encoding
+from dataset_assets.sample.danbooru_earlier import UNTIL, VANISHED_ID, earlier_export
 from dataset_assets.sample.danbooru_posts import Post, posts
 from dataset_assets.sample.danbooru_records import Listed, new_record, old_record, withheld
 from dataset_assets.sample.drawing import Landscape, Snowfall
@@ -30,10 +31,18 @@ def write_danbooru(folder: Path) -> int:
     listed = _listed(posts())
     for post in listed:
         _write_file(folder / "original", post)
-    stray = Landscape(Scene("spring", "lake", ("petals", "pines"), 11), (560, 420)).draw()
-    _write(_place(folder / "original", ORPHAN_ID, "jpg"), encoding.ENCODINGS["jpeg"][1](stray))
+    stray = Landscape(Scene("spring", "lake", ("petals", "pines"), 11), (560, 420))
+    _write(_place(folder / "original", ORPHAN_ID, "jpg"), _jpeg(stray))
     _write_metadata(folder / "metadata", listed)
+    gone = Landscape(Scene("autumn", "hills", ("birds", "pines"), 12), (600, 450))
+    _write(_place(folder / "original", VANISHED_ID, "jpg"), _jpeg(gone))
+    earlier = earlier_export(listed, _jpeg(gone), gone.size)
+    _write(folder / "metadata" / str(UNTIL) / "posts.json", earlier.encode())
     return len(listed)
+
+
+def _jpeg(scene: Landscape) -> bytes:
+    return encoding.ENCODINGS["jpeg"][1](scene.draw())
 
 
 def _listed(ordered: list[Post]) -> list[Listed]:

@@ -110,9 +110,12 @@ def _refuse_lone_surrogates(record: dict[str, Any]) -> None:
 def _post_id(published: dict[str, Any]) -> int:
     value = published.get("id")
     if value is None or value == "":
-        raise BadRecord("no_id", "there is no id, as is usual for banned and gold-only posts")
+        known = [f"{name} {_shown(found)}" for name in ("md5", "created_at") if (found := published.get(name))]
+        known_by = f"; it is known by {', '.join(known)}" if known else ""
+        raise BadRecord("no_id", f"there is no id, as is usual for banned and gold-only posts{known_by}")
     if all(published.get(name) is None for name in fields.MARKS_OF_A_POST):
-        raise BadRecord("no_id", f"no post's id: there is none of {', '.join(fields.MARKS_OF_A_POST)}")
+        marks = ", ".join(fields.MARKS_OF_A_POST)
+        raise BadRecord("not_a_post", f"a record of another table: it has none of {marks}")
     digits = str(value) if type(value) is int else value
     if not (isinstance(digits, str) and re.fullmatch(r"[1-9][0-9]{0,18}", digits) and int(digits) < 1 << 63):
         raise BadRecord("bad_id", f"id is {_shown(value)}, expected a number from 1 to 2^63-1 without leading zeros")

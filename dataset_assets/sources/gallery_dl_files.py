@@ -17,6 +17,10 @@ from dataset_assets.sources import DamagedExport
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".zip", ".mp4", ".webm"))
 
+# kohya's tags and captions of one image, and those of many: {"<stem or path>": {"caption": ..., "tags": ...}}.
+TEXT_SUFFIXES = frozenset((".txt", ".caption"))
+META_FILE = re.compile(r"(meta_[A-Za-z0-9_-]{1,64})\.json")
+
 
 class Found(NamedTuple):
     """A file of a scrape. `mtime_ns` of an archive's member is its CRC-32.
@@ -35,7 +39,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or an open archive: its sidecars and images by name within the scrape; unsafe: (name, problem)."""
+    """A folder or an open archive: its files that matter, by name within the scrape; unsafe: (name, problem)."""
 
     read: Callable[[str, int], bytes]  # (name, limit): at most `limit` + 1 bytes
     files: dict[str, Found]
@@ -47,6 +51,9 @@ class Place:
     def images(self) -> list[str]:
         return sorted(name for name in self.files if is_image(name))
 
+    def annotations(self) -> list[str]:
+        return sorted(name for name in self.files if is_annotation(name))
+
 
 def is_sidecar(name: str) -> bool:
     """Whether a file is an image's sidecar: the image's full name and `.json`, so not info.json or meta_cap.json."""
@@ -57,6 +64,25 @@ def is_image(name: str) -> bool:
     """Whether a file is media by its name; what a Mac leaves beside each file (`._1.png`) is not."""
     own_name = name.rpartition("/")[2]
     return os.path.splitext(own_name)[1].lower() in IMAGE_SUFFIXES and not own_name.startswith("._")
+
+
+def is_annotation(name: str) -> bool:
+    """Whether a file holds captions or tags in kohya's layout: `<stem>.txt`, `<stem>.caption` or `meta_*.json`."""
+    own_name = split_name(name)[1]
+    is_text = os.path.splitext(own_name)[1].lower() in TEXT_SUFFIXES
+    return (is_text or is_meta_file(name)) and not own_name.startswith("._")
+
+
+def is_meta_file(name: str) -> bool:
+    """Whether a file is one of kohya's, of captions and tags of many images: meta_cap.json, meta_clean.json."""
+    return META_FILE.fullmatch(split_name(name)[1]) is not None
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A name within the scrape as its folder (to the last `/`, or the archive's `!`) and the file's own name."""
+    path, member = split_location(name)
+    own_name = (path if member is None else member).rpartition("/")[2]
+    return name.removesuffix(own_name), own_name
 
 
 def places(source: GalleryDlSource) -> Iterator[Place]:
@@ -119,7 +145,7 @@ def _members(archive: zipfile.ZipFile, path: str, within: str) -> Place:
         files={
             here + name: Found(anywhere + name, member.file_size, member.CRC)
             for name, member in members.safe.items()
-            if is_image(name) or is_sidecar(name)
+            if _matters(name)
         },
         unsafe=[(here + name, problem) for name, problem in members.unsafe],
     )
@@ -148,7 +174,7 @@ def _folder(folder: Path) -> Place:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                elif is_image(entry.name) or is_sidecar(entry.name) or os.path.isdir(entry.path):
+                elif _matters(entry.name) or os.path.isdir(entry.path):
                     name = entry.path[within:]
                     found = find(folder, name)
                     if isinstance(found, Found):
@@ -156,6 +182,10 @@ def _folder(folder: Path) -> Place:
                     else:
                         place.unsafe.append((_printable(name), found))
     return place
+
+
+def _matters(name: str) -> bool:
+    return is_image(name) or is_sidecar(name) or is_annotation(name)
 
 
 def find(folder: Path, name: str) -> Found | str:

@@ -103,7 +103,7 @@ def _decode(content: bytes) -> dict[str, Any]:
         raise BadSidecar("line_too_long", f"more than {MAX_SIDECAR_BYTES:,} bytes; this is no sidecar")
     try:
         text = content.decode("utf-8-sig")
-        sidecar = _STRICT_JSON.decode(text)
+        sidecar = STRICT_JSON.decode(text)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(sidecar, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -141,7 +141,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-_STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_finite, parse_constant=_refuse_constant)
+STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_finite, parse_constant=_refuse_constant)
 
 
 def _short(value: object) -> str:

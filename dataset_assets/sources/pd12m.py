@@ -95,6 +95,12 @@ def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
     return TAG_METADATA.empty().lazy()
 
 
+def captions(snapshot: pl.LazyFrame) -> pl.LazyFrame:
+    """The captions that are published in the records: image_id, caption, file (the shard)."""
+    caption = pl.col("caption").str.strip_chars()
+    return snapshot.select("image_id", caption=caption, file="record_file").filter(pl.col("caption") != "")
+
+
 def locate(source: Pd12mSource, listed: pl.DataFrame) -> pl.DataFrame:
     """Where each listed image lies below `images`: `<id>.<ext>`, in any folder."""
     return locate_images(_image_folder(source), listed, FILE_STEM)

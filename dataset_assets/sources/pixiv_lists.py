@@ -32,6 +32,20 @@ SNAPSHOT = Table(
     sorted_by=("year", "image_id"),
 )
 
+BOOKMARK_TAGS = Table(
+    "bookmark_tags",
+    "popularity tag that the source's list names",
+    (
+        Column("tag", pl.String, "the tag: オリジナル50000users入り"),
+        Column("tier", pl.Int32, "number of the heading that it stands under; null = it stands above all of them"),
+        Column("copyright", pl.String, "what the works are of; null = any, or the tag is of another form"),
+        Column("bookmarks", pl.Int32, "bookmarks that a work with this tag has at least; null = unknown"),
+        Column("lines", pl.Int32, "lines of the list with this tag"),
+        Column("line", pl.Int64, "1-based line where it stands first"),
+    ),
+    sorted_by=("tag",),
+)
+
 # Names of the file of a work's first page: `14646322_p0.jpg`, as downloaders write it, and `14646322.jpg`.
 FILE_STEM = f"({WORK_ID})(?:_p0)?"
 
@@ -133,22 +147,24 @@ def _image_folder(source: PixivListsSource) -> Path | None:
 
 
 def read_bookmark_tags(path: Path) -> pl.DataFrame:
-    """The popularity tags of pixiv_bookmark_list.txt, each once, in its order.
+    """The popularity tags of pixiv_bookmark_list.txt, each once, as rows of BOOKMARK_TAGS.
 
-    The number under whose heading a tag stands is its tier where the tag ends with it, so that "ガンダム00500users入り"
-    is ガンダム00 at 500; else the (first) number of the tag. Of other lines, tier is the heading's.
-    Returns: tag, tier Int32 (bookmarks; null = unknown), copyright (what the works are of; null = any).
+    A tag counts the bookmarks of its heading where it ends with that number, so that "ガンダム00500users入り" is
+    ガンダム00 at 500; else the (first) number that is in it; without one, the heading's.
+    Raises: DamagedExport when the file is far too large to be one; OSError when it cannot be read.
     """
     lines = read_lines(path, path.name)
-    heading = pl.col("content").str.extract(_TIER_HEADING).cast(pl.Int32).forward_fill()
-    tag = pl.col("content")
-    tags = lines.select("content", heading=heading).filter(~tag.str.starts_with("#"))
-    ending = pl.format("{}users入り", "heading")
+    tag, tier = pl.col("content"), pl.col("content").str.extract(_TIER_HEADING).cast(pl.Int32).forward_fill()
+    tags = lines.with_columns(tier=tier).filter(~tag.str.starts_with("#"))
+    ending = pl.format("{}users入り", "tier")
     ends_so = tag.str.ends_with(ending).fill_null(False)
-    tier = tag.str.extract(_BOOKMARK_TAG, 2).cast(pl.Int32)
+    number = tag.str.extract(_BOOKMARK_TAG, 2).cast(pl.Int32)
     owner = pl.when(ends_so).then(tag.str.strip_suffix(ending)).otherwise(tag.str.extract(_BOOKMARK_TAG, 1))
     return tags.select(
         tag=tag,
-        tier=pl.when(ends_so).then("heading").otherwise(pl.coalesce(tier, "heading")),
+        tier="tier",
         copyright=pl.when(owner != "").then(owner),
+        bookmarks=pl.when(ends_so).then("tier").otherwise(pl.coalesce(number, "tier")),
+        lines=pl.col("line").count().over("content").cast(pl.Int32),
+        line="line",
     ).unique("tag", keep="first", maintain_order=True)

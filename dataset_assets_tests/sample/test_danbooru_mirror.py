@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from dataset_assets.domain.identity import bucket
+from dataset_assets.sample.danbooru_earlier import VANISHED_ID
+from dataset_assets.sample.danbooru_mirror import ORPHAN_ID
 
 YEARS = (2019, 2020, 2021)
 Record = dict[str, Any]
@@ -126,11 +128,25 @@ def test_tags_of_the_old_schema_have_ids_of_their_own(mirror: Path) -> None:
     assert {category for _, _, category in named} == {"0", "1", "3", "4", "5"}
 
 
-def test_one_file_is_missing_and_one_has_no_record(mirror: Path, records: dict[int, Record]) -> None:
+def test_one_file_is_missing_and_two_have_no_record_of_which_one_had(mirror: Path, records: dict[int, Record]) -> None:
     expected = {file_of(mirror, record) for record in records.values()}
     found = {file for file in (mirror / "original").rglob("*") if file.is_file()}
     assert len(expected - found) == 1
-    assert len(found - expected) == 1
+    assert {file.stem for file in found - expected} == {str(ORPHAN_ID), str(VANISHED_ID)}
+
+
+def test_an_earlier_export_knows_fewer_votes_and_a_post_that_has_vanished(
+    mirror: Path, records: dict[int, Record]
+) -> None:
+    text = (mirror / "metadata" / "2020" / "posts.json").read_text("utf-8")
+    earlier = {int(record["id"]): record for record in map(json.loads, text.splitlines())}
+    vanished = earlier.pop(VANISHED_ID)
+    assert is_as_uploaded(mirror, vanished)
+    assert VANISHED_ID not in records
+    assert earlier.keys() == {post for post in records if post <= 4_279_845}
+    assert all(int(record["score"]) <= int(records[post]["score"]) for post, record in earlier.items())
+    assert all(tag_names(record) <= tag_names(records[post]) for post, record in earlier.items())
+    assert any(tag_names(record) < tag_names(records[post]) for post, record in earlier.items())
 
 
 def test_md5_differs_for_three_files_only(mirror: Path, records: dict[int, Record]) -> None:

@@ -114,7 +114,9 @@ def test_members_have_no_time_of_their_own(archive: zipfile.ZipFile) -> None:
 
 
 def test_danbooru_posts_name_works_of_the_archive(sample: Path, sidecars: dict[str, Any]) -> None:
-    metadata = "".join(file.read_text("utf-8") for file in (sample / "sources" / "danbooru" / "metadata").iterdir())
+    metadata = "".join(
+        file.read_text("utf-8") for file in (sample / "sources" / "danbooru" / "metadata").glob("*.json")
+    )
     ids = {sidecar["id"] for sidecar in sidecars.values()}
     for work in linked_works():
         assert f'"pixiv_id":"{work.id}"' in metadata

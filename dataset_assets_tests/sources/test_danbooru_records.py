@@ -49,6 +49,22 @@ def test_times_that_cannot_be_are_refused(text: str) -> None:
     assert caught.value.reason == "bad_date"
 
 
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ((), "known by md5 '[0-9a-f]{32}', created_at '20"),
+        (("md5",), "known by created_at '20"),
+        (("md5", "created_at"), "gold-only posts$"),
+    ],
+)
+def test_a_withheld_post_is_told_by_what_is_left_of_it(without: tuple[str, ...], said: str) -> None:
+    record = {key: value for key, value in new_record().items() if key not in ("id", *without)}
+
+    with pytest.raises(BadRecord, match=said) as caught:
+        read(record)
+    assert caught.value.reason == "no_id"
+
+
 def test_record_of_danbooru_1_is_read() -> None:
     record = {
         "id": 1129897,

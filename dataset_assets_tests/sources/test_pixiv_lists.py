@@ -12,7 +12,7 @@ from dataset_assets.config import License, PixivListsSource
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, require_schema
 from dataset_assets.domain.states import REJECT_REASONS
 from dataset_assets.sources import DamagedExport, ReadReport, pixiv_lists
-from dataset_assets.sources.pixiv_lists import SNAPSHOT, read_bookmark_tags
+from dataset_assets.sources.pixiv_lists import BOOKMARK_TAGS, SNAPSHOT, read_bookmark_tags
 
 PIXIV_DATASET = Path(__file__).parents[2] / ".." / "shared" / "data" / "pixiv_dataset"
 
@@ -268,8 +268,8 @@ def test_the_fingerprint_changes_with_the_lists_and_not_with_the_images(tmp_path
 def bookmark_tags(folder: Path, text: str) -> list[tuple[str, int | None, str | None]]:
     (folder / "bookmarks.txt").write_text(text, "utf-8")
     found = read_bookmark_tags(folder / "bookmarks.txt")
-    assert found.schema == {"tag": pl.String, "tier": pl.Int32, "copyright": pl.String}
-    return found.rows()
+    require_schema(BOOKMARK_TAGS, found.schema)
+    return found.select("tag", "bookmarks", "copyright").rows()
 
 
 @pytest.mark.parametrize(
@@ -323,5 +323,7 @@ def test_the_published_popularity_tags() -> None:
     tags = read_bookmark_tags(PIXIV_DATASET / "pixiv_bookmark_list.txt")
 
     assert tags.height == 1199
-    assert set(tags["tier"]) == {50_000, 10_000, 5000, 1000, 500, 100}
+    assert set(tags["tier"]) == {50_000, 10_000, 5000, 1000, 500}
+    assert set(tags["bookmarks"]) == {50_000, 10_000, 5000, 1000, 500, 100}
+    assert tags.filter(pl.col("lines") > 1).height == 1
     assert tags["copyright"].null_count() == 0

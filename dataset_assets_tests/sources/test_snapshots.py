@@ -1,8 +1,18 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dataset_assets.sources.snapshots import declared_versions, records_and_versions
+from dataset_assets.domain.schemas import TIME
+from dataset_assets.sources.snapshots import (
+    declared_versions,
+    last_id,
+    newest_time,
+    parts_of,
+    records_and_versions,
+)
 
 RECORDS = pl.DataFrame(
     {
@@ -52,3 +62,32 @@ def test_a_declared_year_without_records_has_a_version_too(tmp_path: Path) -> No
     assert declared[2005] == years[2005][1]
     assert declared[2007] == declared_versions({}, [2007])[2007]
     assert set(declared) == {2005, 2007}
+
+
+@given(st.sets(st.integers(1, 60)), st.integers(1, 9))
+def test_parts_hold_every_record_once_in_order_and_no_more_than_asked(posts: set[int], images_per_part: int) -> None:
+    records = pl.DataFrame({"image_id": [f"danbooru-{post}-0" for post in posts]}, schema={"image_id": pl.String})
+    parts = [part.collect().get_column("image_id") for part in parts_of(records.lazy(), images_per_part)]
+    assert parts
+    assert all(len(part) <= images_per_part for part in parts)
+    in_order = [image_id for part in parts for image_id in part.sort()]
+    assert in_order == sorted(records["image_id"])
+
+
+def test_a_version_changes_when_a_record_of_the_year_vanishes() -> None:
+    years = {2005: (2, "a"), 2006: (1, "b")}
+    before, after = declared_versions(years, [2005, 2006]), declared_versions(years, [2005, 2006], {2006: (1, "c")})
+    assert before[2005] == after[2005]
+    assert before[2006] != after[2006]
+
+
+def test_the_newest_time_and_the_last_id_are_null_where_a_source_states_none() -> None:
+    numbered = pl.LazyFrame(
+        {"id": [3, 9], "created_at": [datetime(2020, 1, 1, tzinfo=UTC), None], "updated_at": [None, None]},
+        schema={"id": pl.Int64, "created_at": TIME, "updated_at": TIME},
+    )
+    assert newest_time(numbered) == datetime(2020, 1, 1, tzinfo=UTC)
+    assert last_id(numbered) == 9
+    unnumbered = pl.LazyFrame({"id": ["a"]})
+    assert newest_time(unnumbered) is None
+    assert last_id(unnumbered) is None

@@ -1,0 +1,112 @@
+"""`dataset-assets search`: find images, count them, see what they have in common, look at some."""
+
+import json
+import sys
+from csv import writer as csv_writer
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dataset_assets.config import ConfigError, DatasetConfig, parse_years
+from dataset_assets.environment import config_from_environment
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from dataset_assets.search import Found
+
+# What a program is told of an image; `trace` and the tables know the rest.
+SHOWN = ("image_id", "source", "year", "created_at", "rating", "score", "width", "height", "file_ext", "page_url")
+# A query may begin with -tag, which no short option may take for itself.
+CONTEXT = {"ignore_unknown_options": True}
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
+    limit: Annotated[int, typer.Option(help="Show at most so many images.", min=0)] = 20,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
+    facets: Annotated[int, typer.Option(help="Show so many of the images' tags of each category.", min=0)] = 0,
+    grid: Annotated[Path | None, typer.Option(help="Write a picture of some of the images, as PNG.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
+    years: Annotated[str | None, typer.Option(help="Only these years: 2019, or 2005..2021.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: the images, or the tags with --facets.")] = False,
+) -> None:
+    """Find images by tags and metadata, in Danbooru's own search syntax."""
+    found = _find(config_from_environment(), query, source, years)
+    for note in found.notes:
+        errors.print(f"[yellow]{escape(note)}[/yellow]")
+    if as_json:
+        _print_json(found, query, 0 if count else limit, facets)
+    elif as_csv:
+        _print_csv(found.facets(facets) if facets else _rows(found, limit))
+    else:
+        _print(found, 0 if count else limit, facets)
+    if grid is not None:
+        _write_grid(found, grid)
+
+
+def _find(config: DatasetConfig, query: str, sources: list[str] | None, years: str | None) -> "Found":
+    from dataset_assets import search as searching
+    from dataset_assets.domain.tag_query import TagQueryError
+    from dataset_assets.storage.tables import Tables
+
+    if unknown := [name for name in sources or [] if name not in config.sources]:
+        raise ConfigError(f"{config.file} has no source {unknown[0]!r}; it has: {', '.join(config.sources)}")
+    try:
+        span = None if years is None else parse_years(years)
+    except ValueError as error:
+        raise ConfigError(f"--years {error}") from None
+    if not Tables(config.root_path).cells("image_metadata"):
+        raise ConfigError("no image is listed yet; build with `dataset-assets rebuild`")
+    try:
+        return searching.find(config, query, sources, span)
+    except (TagQueryError, searching.SearchError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def _print(found: "Found", limit: int, facets: int) -> None:
+    console.print(f"{found.count:,} images")
+    for image_id in found.image_ids(limit):
+        console.print(escape(image_id))
+    if facets:
+        for (category,), tags in found.facets(facets).group_by("category", maintain_order=True):
+            console.print(f"\n[bold]{category}[/bold]")
+            for _, tag, images in tags.iter_rows():
+                console.print(f"  {images:>11,}  {escape(tag)}")
+
+
+def _rows(found: "Found", limit: int) -> "pl.DataFrame":
+    return found.rows(limit).select(SHOWN).collect()
+
+
+def _print_json(found: "Found", query: str, limit: int, facets: int) -> None:
+    answer: dict[str, object] = {"query": query, "count": found.count, "images": _rows(found, limit).to_dicts()}
+    if facets:
+        answer["facets"] = found.facets(facets).to_dicts()
+    answer["notes"] = found.notes
+    sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def _print_csv(rows: "pl.DataFrame") -> None:
+    lines = csv_writer(sys.stdout, lineterminator="\n")
+    lines.writerow(rows.columns)
+    lines.writerows(rows.iter_rows())
+
+
+def _write_grid(found: "Found", file: Path) -> None:
+    sheet = found.grid()
+    if sheet is None:
+        errors.print("no picture was written: none of the images found has a file")
+        return
+    try:
+        sheet.save(file, "PNG")
+    except OSError as error:
+        raise ConfigError(f"--grid {file} cannot be written: {error}") from None
+    errors.print(f"wrote {escape(str(file))}")
