@@ -4,7 +4,7 @@ import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
@@ -148,6 +148,8 @@ class TagIndex:
 
     def image_ids(self, positions: "BitMap", limit: int | None = None) -> list[str]:
         """The ids at some positions, in order; at most so many."""
+        import numpy as np
+
         number, text = self._entry(b"ioffsets"), self._entry(b"itext")
         starts: Sequence[int] = self.file.numbers(number, "I")
         if len(starts) != self.rows + 1:
@@ -155,8 +157,19 @@ class TagIndex:
         chosen = positions if limit is None else positions[:limit]
         if len(chosen) < MANY_IDS:
             return [bytes(self.file.blob(text, starts[place], starts[place + 1])).decode() for place in chosen]
-        starts, ids = self.file.blob(number).cast("I"), self.file.blob(text)
-        return [str(ids[starts[place] : starts[place + 1]], "utf-8") for place in chosen]
+        begins = np.frombuffer(self.file.blob(number), "<u4")
+        places = np.asarray(chosen, "i8") if limit is not None else np.asarray(positions.to_array(), "i8")
+        spans = zip(begins[places].tolist(), begins[places + 1].tolist(), strict=True)
+        if (letters := self._letters) is not None:
+            return [letters[start:end] for start, end in spans]
+        ids = self.file.blob(text)
+        return [str(ids[start:end], "utf-8") for start, end in spans]
+
+    @cached_property
+    def _letters(self) -> str | None:
+        """The ids end to end, where a letter is a byte: slices of it need no decoding."""
+        ids = bytes(self.file.blob(self._entry(b"itext")))
+        return ids.decode("ascii") if ids.isascii() else None
 
     def frequent(self, category: str) -> Sequence[int]:
         """The entries of a category's tags, most frequent first."""
