@@ -24,20 +24,18 @@ def list_exports(context: typer.Context) -> None:
     """List the exports that were read of each source, the oldest first."""
     if context.invoked_subcommand:
         return
-    from dataset_assets.as_of import exports
     from dataset_assets.sources.vanished import changed_years
+    from dataset_assets.storage.snapshots import Snapshots
 
     config = config_from_environment()
     for source in config.sources:
         console.print(f"[bold]{source}[/bold]")
         before: dict[int, tuple[int, str]] = {}
-        for one in exports(config, source):
+        for one in Snapshots(config.root_path).of(source):
             changed = changed_years(before, one.years)
             said = f"{one.records:>11,} records" + (f"  last id {one.last_id:,}" if one.last_id else "")
             known = f"  known at {one.known_at[:10]}" if one.known_at else ""
-            years = f"  {len(changed)} years {'changed' if before else 'begun'}" + (
-                f": {_spans(changed)}" if changed else ""
-            )
+            years = f"  {'changed' if before else 'begun'}: {_spans(changed) or 'no year'}"
             console.print(f"  {one.name:<22}{said}{known}  read {one.read_at[:16].replace('T', ' ')}{years}")
             before = dict(one.years)
 
