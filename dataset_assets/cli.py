@@ -1,6 +1,7 @@
 """The command line: rebuild, look, ask."""
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     import dagster as dg
     import duckdb
 
+    from dataset_assets.rebuild import Outcome
     from dataset_assets.staleness import Verdict
 
-FAILED, WRONG_USE, LOCKED = 1, 2, 5
+FAILED, WRONG_USE, LOCKED, STOPPED = 1, 2, 5, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -97,17 +99,27 @@ def rebuild(
 def _rebuild(config: DatasetConfig, cells: list[tuple[str, int]], assets: list[str] | None, everything: bool) -> None:
     from dataset_assets.rebuild import Rebuild
 
-    began, failed, locked = time.monotonic(), 0, False
-    with _dagster(config) as (definitions, instance):
-        for outcome in Rebuild(definitions, config, instance, _progress).run(cells, assets, everything):
-            console.print(f"[bold]{escape(str(outcome))}[/bold]")
-            for error in outcome.errors:
-                errors.print(f"[red]  {escape(error)}[/red]")
-            failed += bool(outcome.errors)
-            locked |= outcome.is_locked
+    began, outcomes = time.monotonic(), []
+    # Both signals end a run as Ctrl-C does: what is finished stays, workers end with the run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _dagster(config) as (definitions, instance):
+            for outcome in Rebuild(definitions, config, instance, _progress).run(cells, assets, everything):
+                _print_outcome(outcome)
+                outcomes.append(outcome)
+    except KeyboardInterrupt:
+        errors.print("stopped; what was finished stays, and the same command goes on from there")
+        raise typer.Exit(STOPPED) from None
+    failed = sum(bool(outcome.errors) for outcome in outcomes)
     console.print(f"{len(cells)} cells in {time.monotonic() - began:.1f} s" + (f", {failed} failed" if failed else ""))
     if failed:
-        raise typer.Exit(LOCKED if locked else FAILED)
+        raise typer.Exit(LOCKED if any(outcome.is_locked for outcome in outcomes) else FAILED)
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    console.print(f"[bold]{escape(str(outcome))}[/bold]")
+    for error in outcome.errors:
+        errors.print(f"[red]  {escape(error)}[/red]")
 
 
 def _progress(line: str) -> None:
@@ -150,10 +162,9 @@ def _dropped_image(config: DatasetConfig) -> str:
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
     from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
-    from dataset_assets.catalog import table_names
-    from dataset_assets.overview import damaged_tables
+    from dataset_assets.overview import damage, undeclared_records
     from dataset_assets.staleness import Staleness, keys_of
-    from dataset_assets.storage.tables import Cell, Tables
+    from dataset_assets.storage.tables import Cell
 
     config = config_from_environment()
     cells = _cells(config, source, years)
@@ -167,10 +178,10 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
         parts += [(ACROSS_JOB, Cell()), (CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
     _print_stale(stale)
-    for damaged in damaged_tables(config, table_names(Tables(config.root_path))):
-        errors.print(
-            f"[red]{escape(damaged)}: does not match its checksum; `dataset-assets rebuild` makes it again[/red]"
-        )
+    for line in undeclared_records(config, sorted({name for name, _ in cells})):
+        console.print(f"[yellow]{escape(line)}[/yellow]")
+    for line in damage(config):
+        errors.print(f"[red]{escape(line)}; `dataset-assets rebuild` makes it again[/red]")
 
 
 def _print_stale(stale: list["Verdict"]) -> None:

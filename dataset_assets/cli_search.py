@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataset_assets.search import Found
 
 # What a program is told of an image; `trace` and the tables know the rest.
+SHOWN_IDS = 20
 SHOWN = ("image_id", "source", "year", "created_at", "rating", "score", "width", "height", "file_ext", "page_url")
 # A query may begin with -tag, which no short option may take for itself.
 CONTEXT = {"ignore_unknown_options": True}
@@ -29,7 +30,9 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def search(
     query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
-    limit: Annotated[int, typer.Option(help="Show at most so many images.", min=0)] = 20,
+    limit: Annotated[
+        int | None, typer.Option(help="Show at most so many images.", show_default="20; all as CSV or JSON", min=0)
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     facets: Annotated[int, typer.Option(help="Show so many of the images' tags of each category.", min=0)] = 0,
     grid: Annotated[Path | None, typer.Option(help="Write a picture of some of the images, as PNG.")] = None,
@@ -43,11 +46,11 @@ def search(
     for note in found.notes:
         errors.print(f"[yellow]{escape(note)}[/yellow]")
     if as_json:
-        _print_json(found, query, 0 if count else limit, facets)
+        _print_json(found, query, 0 if count else limit, _facets(found, facets))
     elif as_csv:
-        _print_csv(found.facets(facets) if facets else _rows(found, limit))
+        _print_csv(_facets(found, facets) if facets else _rows(found, limit))
     else:
-        _print(found, 0 if count else limit, facets)
+        _print(found, 0 if count else SHOWN_IDS if limit is None else limit, _facets(found, facets))
     if grid is not None:
         _write_grid(found, grid)
 
@@ -71,25 +74,37 @@ def _find(config: DatasetConfig, query: str, sources: list[str] | None, years: s
         raise ConfigError(str(error)) from None
 
 
-def _print(found: "Found", limit: int, facets: int) -> None:
+def _facets(found: "Found", facets: int) -> "pl.DataFrame":
+    import polars as pl
+
+    from dataset_assets.search import SearchError
+
+    try:
+        return found.facets(facets) if facets else pl.DataFrame()
+    except SearchError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _print(found: "Found", limit: int, facets: "pl.DataFrame") -> None:
     console.print(f"{found.count:,} images")
     for image_id in found.image_ids(limit):
         console.print(escape(image_id))
-    if facets:
-        for (category,), tags in found.facets(facets).group_by("category", maintain_order=True):
-            console.print(f"\n[bold]{category}[/bold]")
-            for _, tag, images in tags.iter_rows():
-                console.print(f"  {images:>11,}  {escape(tag)}")
+    if 0 < limit < found.count:
+        errors.print(f"[dim]{found.count - limit:,} more; --limit shows them[/dim]")
+    for (category,), tags in facets.group_by("category", maintain_order=True) if facets.height else ():
+        console.print(f"\n[bold]{category}[/bold]")
+        for _, tag, images in tags.iter_rows():
+            console.print(f"  {images:>11,}  {escape(tag)}")
 
 
-def _rows(found: "Found", limit: int) -> "pl.DataFrame":
+def _rows(found: "Found", limit: int | None) -> "pl.DataFrame":
     return found.rows(limit).select(SHOWN).collect()
 
 
-def _print_json(found: "Found", query: str, limit: int, facets: int) -> None:
+def _print_json(found: "Found", query: str, limit: int | None, facets: "pl.DataFrame") -> None:
     answer: dict[str, object] = {"query": query, "count": found.count, "images": _rows(found, limit).to_dicts()}
-    if facets:
-        answer["facets"] = found.facets(facets).to_dicts()
+    if facets.height:
+        answer["facets"] = facets.to_dicts()
     answer["notes"] = found.notes
     sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1, default=str) + "\n")
 

@@ -6,7 +6,10 @@ import polars as pl
 
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import selection
+from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.domain.states import STATES
+from dataset_assets.storage.index_files import index_is_there
+from dataset_assets.storage.snapshots import Snapshots
 from dataset_assets.storage.tables import Cell, Tables
 
 
@@ -47,10 +50,24 @@ def rejected_by_reason(config: DatasetConfig, sources: Iterable[str]) -> list[di
     return rows
 
 
-def damaged_tables(config: DatasetConfig, names: Iterable[str]) -> list[str]:
-    """The partitions of these tables whose file is not the one that was committed."""
+def damage(config: DatasetConfig) -> list[str]:
+    """The tables and index files that are not as they were committed, in words."""
     tables = Tables(config.root_path)
-    return [f"{name} {cell}" for name in names for cell in tables.cells(name) if not tables.is_intact(name, cell)]
+    lost = [f"{name} {cell}: its table is gone or was changed" for name, cell in tables.damaged()]
+    indexes = [cell for cell in tables.cells(TAG_INDEX.name) if not index_is_there(tables, cell)]
+    return lost + [f"{TAG_INDEX.name} {cell}: its index file is gone or was cut short" for cell in indexes]
+
+
+def undeclared_records(config: DatasetConfig, sources: Iterable[str]) -> list[str]:
+    """What the sources' newest exports hold of years that dataset.yaml gives them not, in words."""
+    said = []
+    for source in sources:
+        newest = Snapshots(config.root_path).present(source)
+        declared = config.sources[source].years
+        for year, (records, _) in sorted(newest.years.items()) if newest else ():
+            if year not in declared:
+                said.append(f"{source}: {records:,} records of {year}, which is none of its years")
+    return said
 
 
 def funnel(config: DatasetConfig, name: str, rules: Sequence[str]) -> pl.DataFrame | None:

@@ -9,8 +9,10 @@ from dagster_shared.error import SerializableErrorInfo
 
 from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
 from dataset_assets.config import DatasetConfig
+from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
+from dataset_assets.storage.index_files import index_is_there
 from dataset_assets.storage.locks import PartitionLocked
 from dataset_assets.storage.tables import Cell, Tables
 
@@ -29,6 +31,7 @@ class Outcome:
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
     is_locked: bool = False
+    is_interrupted: bool = False
 
     def __str__(self) -> str:
         what = f"{len(self.assets)} tables looked at, {self.computed:,} rows computed, {self.reused:,} reused"
@@ -91,7 +94,7 @@ class Rebuild:
         first = {
             key
             for key in keys
-            if everything or FED_FROM_OUTSIDE in graph.get(key).tags or not tables.is_intact(table_name(key), cell)
+            if everything or FED_FROM_OUTSIDE in graph.get(key).tags or not _is_whole(tables, table_name(key), cell)
         }
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
@@ -120,8 +123,14 @@ class Rebuild:
             if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
                 found = {name: value.value for name, value in check.metadata.items()}
                 outcome.errors.append(f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {found}")
+        if outcome.is_interrupted:
+            raise KeyboardInterrupt
         if not result.success and not outcome.errors:
             outcome.errors.append(f"run {result.run_id} failed; the UI has its log")
+
+
+def _is_whole(tables: Tables, name: str, cell: Cell) -> bool:
+    return tables.is_intact(name, cell) and (name != TAG_INDEX.name or index_is_there(tables, cell))
 
 
 def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
@@ -136,11 +145,21 @@ def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
         data = event.step_failure_data
         if _root_of(data.error).cls_name == "DagsterAssetCheckFailedError":
             return  # the check itself says more
+        outcome.is_interrupted |= _was_interrupted(data.error)
         outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
         said = data.user_failure_data and data.user_failure_data.description
         outcome.errors.append(f"{event.step_key}: {said or _message(data.error)}")
     elif event.is_job_failure and not outcome.errors and (error := event.job_failure_data.error) is not None:
         outcome.errors.append(_message(error))
+
+
+def _was_interrupted(error: SerializableErrorInfo | None) -> bool:
+    """Whether someone asked the run to stop; Dagster takes the signal for an error of the step."""
+    while error is not None:
+        if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+        error = error.cause
+    return False
 
 
 def _root_of(error: SerializableErrorInfo | None) -> SerializableErrorInfo:

@@ -280,7 +280,8 @@ def _with_cell(rows: pl.LazyFrame, cell: Cell) -> pl.LazyFrame:
 
 
 def _add_tags(tables: Tables, part: Part, found: tag_facets.Counts) -> None:
-    """Add the tags of a part's images, counted in the table."""
+    """Add the tags of a part's images, counted in the table. Raises: SearchError when that is damaged."""
+    _require_intact(tables, part.cell)
     images = _rows_at(tables, part.cell, part.positions).select("image_id")
     tags = tables.scan(TAG_METADATA, part.cell).join(images, on="image_id", how="semi")
     counted = tags.group_by("category", "tag").agg(images=pl.col("image_id").n_unique()).drop_nulls().collect()

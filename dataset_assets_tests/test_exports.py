@@ -203,3 +203,30 @@ def test_a_cut_that_the_source_cannot_answer_is_refused(mirror: Mirror) -> None:
         Cut(until_id=5).of(numbered)
     with pytest.raises(ValueError, match="does not say when"):
         Cut(until=date(2020, 1, 1)).of(numbered)
+
+
+def test_an_earlier_export_without_a_record_is_refused_by_its_key(mirror: Mirror) -> None:
+    (mirror.folder / "old.json").write_text("not json {{{", "utf-8")
+    settings = mirror.config_file.read_text("utf-8")
+    declared = "    images: original\n    earlier_metadata: {2017: old.json}\n"
+    mirror.config_file.write_text(settings.replace("    images: original\n", declared), "utf-8")
+    errors = [error for outcome in mirror.rebuild(assets=ASSETS, strict=False) for error in outcome.errors]
+    assert "sources.danbooru.earlier_metadata.2017: old.json holds no record" in errors[0]
+    assert names(mirror) == []
+
+
+def test_an_export_that_comes_again_keeps_its_place_in_time_and_a_lost_file_is_kept_anew(mirror: Mirror) -> None:
+    mirror.rebuild(assets=ASSETS)
+    mirror.set_tags(5000, ["2girls"])
+    mirror.rebuild(assets=ASSETS)
+    both = names(mirror)
+    mirror.set_tags(5000, ["1girl", "tag_0"])
+    mirror.rebuild(assets=ASSETS)
+    assert names(mirror) == both
+    snapshots = Snapshots(mirror.config.root_path)
+    present = snapshots.present("danbooru")
+    assert present is not None
+    assert present.name == both[0]
+    snapshots.file("danbooru", present.name).unlink()
+    mirror.rebuild(assets=ASSETS)
+    assert snapshots.intact(present).is_file()

@@ -51,7 +51,10 @@ class Exports:
             if held is not None and (held.recipe, held.position) == (recipe, position):
                 continue
             with self.dataset.tables.scratch_parquet() as file:
-                self.adapter.read_snapshot(self.source, export, file, self.say)
+                self.say(f"{self.source}: reading the earlier export {name}")
+                if not self.adapter.read_snapshot(self.source, export, file, self.say).records:
+                    key = f"sources.{self.source}.earlier_metadata.{name}"
+                    raise dg.Failure(f"{key}: {', '.join(patterns)} holds no record", allow_retries=False)
                 self.kept.keep(self._described(file, recipe, name, position), file)
 
     def keep_present(self, staged: Staged) -> tuple[Snapshot, list[Snapshot]]:
@@ -60,25 +63,30 @@ class Exports:
         Raises: dg.Failure when it lacks more of the export before it than `max_vanished` allows.
         """
         held = [one for one in self.kept.of(self.source) if one.position is None]
-        if same := [one for one in held if one.recipe == staged.recipe]:
+        same = [one for one in held if one.recipe == staged.recipe and self.kept.file(one.source, one.name).is_file()]
+        if same:
             present = same[-1]
         else:
             file = staged.file or self.dataset.tables.file("source_snapshot", self.cell)
             present = self._described(file, staged.recipe)
             self._refuse_what_lacks_too_much(present, file)
             self.kept.keep(present, file)
+        self.kept.mark_present(present)
         return present, [one for one in self.kept.of(self.source) if one.name != present.name]
 
     def _described(self, file: Path, recipe: str, name: str | None = None, position: int | None = None) -> Snapshot:
         records, years = pl.scan_parquet(file, hive_partitioning=False), records_and_versions(file)
         known_at, read_at, digits = newest_time(records), datetime.now(UTC), content_digits(years)
-        alike = [one.name for one in self.kept.of(self.source) if one.name.endswith(digits)]
+        # An export that was read before keeps its name and its place in time.
+        alike = [(one.name, one.read_at) for one in self.kept.of(self.source) if one.name.endswith(digits)]
+        fresh = f"{known_at or read_at:%Y-%m-%d}-{digits}", read_at.isoformat(timespec="seconds")
+        known_name, first_read = alike[0] if alike else fresh
         return Snapshot(
             source=self.source,
-            name=name or next(iter(alike), f"{known_at or read_at:%Y-%m-%d}-{digits}"),
+            name=name or known_name,
             position=position,
             known_at=known_at.isoformat() if known_at else None,
-            read_at=read_at.isoformat(timespec="seconds"),
+            read_at=first_read,
             records=sum(records for records, _ in years.values()),
             last_id=last_id(records),
             recipe=recipe,

@@ -7,7 +7,7 @@ import polars as pl
 
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.pictures import counts_of
-from dataset_assets.resources import Dataset, cell_of, rebuild_command
+from dataset_assets.resources import Dataset, cell_of, rebuild_command, say
 from dataset_assets.sources.id_lists import id_list, read_ids
 from dataset_assets.storage.tables import Cell, Staged
 
@@ -42,6 +42,9 @@ def list_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
         dataset.config.require_inputs([settings.source])
         are_numbers = dataset.config.sources[settings.source].kind != "pd12m"
         rows = read_ids(settings.files(settings.file), are_numbers=are_numbers)
+        bad = rows.filter(pl.col("error").is_not_null()).height
+        if bad:
+            say(context)(f"{table.name}: {bad:,} of {rows.height:,} lines are no new ids; the table says why")
         counted = {"ids": rows.filter(pl.col("error").is_null()).height, **counts_of(rows, "error")}
         return dataset.result(context, dataset.tables.stage(table, cell, rows), counted)
 

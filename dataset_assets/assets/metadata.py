@@ -98,6 +98,9 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
         relations, bad_relations = stage_relations(dataset, adapter, cell, scan, snapshot.recipe)
         listed = pl.concat([scan, _rows_of(dataset, vanished).select(scan.collect_schema().names())])
         rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, listed)])
+    for year, (records, _) in sorted(present.years.items()):
+        if year not in source.years:
+            say(context)(f"{name}: {records:,} records of {year}, which is none of its years")
     gone = records_and_versions(_file_of(dataset, vanished))
     for year, version in declared_versions(present.years, source.years, gone).items():
         tags = {"dagster/data_version": version}

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.storage.durable import place, scratch_file
+from dataset_assets.storage.tables import Cell, Tables
 
 FOLDER = "indexes"
 SUFFIX = ".index"
@@ -65,3 +67,16 @@ class IndexFiles:
         """The files that none of these names; left behind by newer ones, and free to be removed."""
         files = (self.root / FOLDER).glob(f"**/*{SUFFIX}")
         return sorted({file.relative_to(self.root).as_posix() for file in files} - set(listed))
+
+
+def index_is_there(tables: Tables, cell: Cell) -> bool:
+    """Whether the index file that a cell's `tag_index` lists lies there whole, by its size."""
+    listed = (
+        tables.scan(TAG_INDEX, cell).select("path", "size").collect()
+        if tables.is_intact(TAG_INDEX.name, cell)
+        else None
+    )
+    if listed is None or listed.is_empty():
+        return True
+    file, size = tables.root / listed.item(0, "path"), listed.item(0, "size")
+    return file.is_file() and bool(file.stat().st_size == size)

@@ -57,6 +57,11 @@ class Snapshots:
         """The export of that name; null = none is kept."""
         return next((snapshot for snapshot in self.of(source) if snapshot.name == name), None)
 
+    def present(self, source: str) -> Snapshot | None:
+        """The export that the source's tables are of; null = none was read."""
+        marked = self._folder(source) / "present"
+        return self.get(source, marked.read_text("utf-8")) if marked.is_file() else None
+
     def file(self, source: str, name: str) -> Path:
         """Where the records of a kept export lie: the source's own snapshot columns, sorted by year and image id."""
         return self._folder(source) / f"{name}.parquet"
@@ -87,6 +92,10 @@ class Snapshots:
             make_durable(copy)
             place(copy, target)
         write_text(target.with_suffix(".json"), json.dumps(asdict(snapshot), indent=1) + "\n", scratch)
+
+    def mark_present(self, snapshot: Snapshot) -> None:
+        """Note that the source's tables are of this export."""
+        write_text(self._folder(snapshot.source) / "present", snapshot.name, self.root / "_tmp")
 
     def _folder(self, source: str) -> Path:
         return self.root / "snapshots" / f"source={source}"

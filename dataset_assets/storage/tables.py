@@ -148,6 +148,15 @@ class Tables:
             return False
         return not by_content or sha256_of(file) == commit.sha256
 
+    def damaged(self) -> list[tuple[str, Cell]]:
+        """The partitions, by name, that were committed and whose file is gone or of another size."""
+        top = self.root / "_checksums"
+        records = [record.relative_to(top) for record in top.glob("**/data.json")]
+        found = {
+            ("/".join(part for part in record.parts[:-1] if "=" not in part), _cell_of(record)) for record in records
+        }
+        return sorted((name, cell) for name, cell in found if not self.is_intact(name, cell))
+
     def history(self, name: str, cell: Cell) -> pl.LazyFrame:
         """Which run made each row, and when; no rows for a table that is made as a whole."""
         file = self._history(name, cell)
