@@ -84,7 +84,10 @@ def test_status_shows_states_by_cell_and_nothing_stale_after_a_rebuild(shell: Sh
 
 def test_search_speaks_danboorus_syntax(shell: Shell) -> None:
     assert shell.run("search", "1girl solo_focus").splitlines() == ["1 images", "danbooru-6002-0"]
-    assert shell.run("search", "date:2006 -solo_focus", "--limit", "1").splitlines()[:2] == ["2 images", "danbooru-6000-0"]
+    assert shell.run("search", "date:2006 -solo_focus", "--limit", "1").splitlines()[:2] == [
+        "2 images",
+        "danbooru-6000-0",
+    ]
 
 
 def test_a_search_that_cannot_be_read_points_at_the_character(shell: Shell) -> None:
