@@ -1,4 +1,4 @@
-"""Bytes of a location: a plain path, or a member read in place from a zip archive (`scrape.zip!niji/1_p0.png`)."""
+"""Bytes of a path, or of a member read in place from a zip or tar archive (`scrape.zip!niji/1_p0.png`)."""
 
 import atexit
 import io
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from dataset_assets.domain.archive_members import DAMAGE, Members, is_damage, sort_out, split_location
+from dataset_assets.domain.tar_members import TarMembers, sort_out_tar
 
 OPEN_ARCHIVES = 4
 _CHUNK_BYTES = 1 << 20
@@ -32,7 +33,10 @@ class DamagedMember(Exception):
 
 
 class LocationStat(NamedTuple):
-    """Size in bytes, and a number that changes with the content: mtime_ns of a plain file, CRC-32 of a member."""
+    """Size in bytes, and a number that changes with the content.
+
+    That is mtime_ns of a plain file, and of a tar's member, which has a time of its own; the CRC-32 of a zip's member.
+    """
 
     size: int
     mtime_ns: int
@@ -48,8 +52,7 @@ def stat_location(location: str) -> LocationStat:
         found = _stat_file(path)
         return LocationStat(found.st_size, found.st_mtime_ns)
     with _ARCHIVES.lock:
-        member = _ARCHIVES.open(path).member(name)
-    return LocationStat(member.file_size, member.CRC)
+        return _ARCHIVES.open(path).stat(name)
 
 
 def read_location(location: str, limit: int) -> bytes:
@@ -89,13 +92,21 @@ def open_location(location: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, stream)
 
 
-def list_members(archive: Path) -> Members:
-    """The members of a zip archive, those that are safe to read and those that are refused.
+def list_members(archive: Path) -> Members | TarMembers:
+    """The members of an archive, those that are safe to read and those that are refused.
 
     Raises: LocationMissing; DamagedMember when the archive is not whole; OSError when the disk fails.
     """
     with _ARCHIVES.lock:
         return _ARCHIVES.open(str(archive)).members
+
+
+def member_stats(members: Members | TarMembers) -> Iterator[tuple[str, LocationStat]]:
+    """Name, size and age of each member that is safe to read."""
+    if isinstance(members, TarMembers):
+        yield from ((name, LocationStat(found.size, found.mtime_ns)) for name, found in members.safe.items())
+    else:
+        yield from ((name, LocationStat(found.file_size, found.CRC)) for name, found in members.safe.items())
 
 
 def close_archives() -> None:
@@ -162,13 +173,80 @@ class _Archive:
             raise LocationMissing(f"{self.path}: has no member {name}")
         return self.members.safe[name]
 
+    def stat(self, name: str) -> LocationStat:
+        member = self.member(name)
+        return LocationStat(member.file_size, member.CRC)
+
     def stream(self, name: str) -> _MemberStream:
         member, location = self.member(name), f"{self.path}!{name}"
         with _damage_said(location):
             return _MemberStream(self.file.open(member), location, member.file_size)
 
+    def close(self) -> None:
+        self.file.close()
 
-def _open_archive(path: str) -> _Archive:
+
+@dataclass(frozen=True)
+class _TarArchive:
+    """A tar archive whose headers were read once; members are read at their offsets."""
+
+    path: str
+    file: BinaryIO
+    members: TarMembers
+    refused: dict[str, str]
+
+    def stat(self, name: str) -> LocationStat:
+        if name in self.refused:
+            raise DamagedMember(f"{self.path}!{name}: {self.refused[name]}")
+        if name not in self.members.safe:
+            raise LocationMissing(f"{self.path}: has no member {name}")
+        found = self.members.safe[name]
+        return LocationStat(found.size, found.mtime_ns)
+
+    def stream(self, name: str) -> _MemberStream:
+        size, offset = self.stat(name).size, self.members.safe[name].offset
+        content = cast(IO[bytes], _Slice(os.dup(self.file.fileno()), offset, size))
+        return _MemberStream(content, f"{self.path}!{name}", size)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _Slice(io.RawIOBase):
+    """Some bytes of an open file, whose position others move."""
+
+    def __init__(self, handle: int, offset: int, size: int) -> None:
+        self._handle, self._at, self._end = handle, offset, offset + size
+
+    def read(self, length: int = -1, /) -> bytes:
+        left = self._end - self._at
+        chunk = os.pread(self._handle, left if length < 0 else min(length, left), self._at)
+        self._at += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._handle)
+        super().close()
+
+
+def _open_archive(path: str) -> "_Archive | _TarArchive":
+    return _open_tar(path) if path[-4:].lower() == ".tar" else _open_zip(path)
+
+
+def _open_tar(path: str) -> _TarArchive:
+    file = open(path, "rb")  # noqa: SIM115 - it stays open as long as the archive is kept
+    try:
+        total = os.fstat(file.fileno()).st_size
+        with _damage_said(path):
+            members = sort_out_tar(lambda offset, length: os.pread(file.fileno(), length, offset), total)
+    except BaseException:
+        file.close()
+        raise
+    return _TarArchive(path, file, members, dict(members.unsafe))
+
+
+def _open_zip(path: str) -> _Archive:
     with _damage_said(path):
         file = zipfile.ZipFile(path)
         try:
@@ -187,9 +265,9 @@ class _OpenArchives:
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    _by_path: OrderedDict[str, tuple[tuple[int, int, int], _Archive]] = field(default_factory=OrderedDict)
+    _by_path: OrderedDict[str, tuple[tuple[int, int, int], _Archive | _TarArchive]] = field(default_factory=OrderedDict)
 
-    def open(self, path: str) -> _Archive:
+    def open(self, path: str) -> _Archive | _TarArchive:
         """The archive as it is on disk now: one that was replaced is opened anew."""
         found = _stat_file(path)
         version = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -205,7 +283,7 @@ class _OpenArchives:
 
     def _drop(self, path: str) -> None:
         if path in self._by_path:
-            self._by_path.pop(path)[1].file.close()
+            self._by_path.pop(path)[1].close()
 
     def close(self) -> None:
         with self.lock:

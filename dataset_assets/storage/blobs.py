@@ -1,15 +1,13 @@
 """Files of the root by relative name, through one library for local disk and buckets."""
 
 import os
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import obstore
-from obstore.store import LocalStore, ObjectStore
-
 from dataset_assets.domain.identity import ImageName, bucket
-from dataset_assets.storage.durable import make_durable
+from dataset_assets.places import Place
+from dataset_assets.storage.locations import Locations
+from dataset_assets.storage.root import opened
 
 
 class BlobMissing(FileNotFoundError):
@@ -20,41 +18,47 @@ class BlobMissing(FileNotFoundError):
 class Blobs:
     """The files below a root. Small and picklable: workers get one each, and open their own store."""
 
-    root: Path
+    root: Place
+    # What reads files that lie outside of the root: a mirror's own, members of archives, objects of other buckets.
+    outside: Locations = field(default_factory=Locations)
 
     def put(self, name: str, data: bytes) -> None:
         """Store bytes under a name. A name tells its content, so one that is there with this size is left alone."""
-        if self.size(name) != len(data):
-            obstore.put(_store(self.root), name, data)
-            make_durable(self.root / name)  # before any table can name it
+        opened(self.root).keep(name, data)
 
     def replace(self, name: str, data: bytes) -> None:
         """Store bytes under a name that does not tell its content, in place of what was there."""
-        obstore.put(_store(self.root), name, data)
+        opened(self.root).put(name, data)
 
     def get(self, name: str) -> bytes:
         """The bytes under a name; an absolute one is read where it lies. Raises: BlobMissing."""
         try:
             if Path(name).is_absolute():
                 return Path(name).read_bytes()
-            return bytes(obstore.get(_store(self.root), name).bytes())
+            return opened(self.root).get(name)
         except FileNotFoundError:
             raise BlobMissing(f"{name} is not in {self.root}") from None
 
     def size(self, name: str) -> int | None:
         """Bytes under a name; null = not there."""
+        if not Path(name).is_absolute():
+            return opened(self.root).size(name)
         try:
-            if Path(name).is_absolute():
-                return Path(name).stat().st_size
-            return obstore.head(_store(self.root), name)["size"]
+            return Path(name).stat().st_size
         except FileNotFoundError:
             return None
+
+    def shown(self, name: str) -> str:
+        """A name as a person or another program would write it: a path, or an s3:// URL."""
+        return opened(self.root).shown(name)
 
     def link(self, name: str, original: Path) -> None:
         """Give a file of the same disk a second name in the root, without copying it.
 
-        Raises: OSError when the file lies on another disk, or the disk has no hard links.
+        Raises: OSError when the file lies on another disk, or the root has no hard links.
         """
+        if not isinstance(self.root, Path):
+            raise OSError(f"{self.root} is a bucket, which has no hard links; use store: copy")
         target = self.root / name
         if target.exists() and target.samefile(original):
             return
@@ -63,11 +67,6 @@ class Blobs:
         fresh.unlink(missing_ok=True)
         os.link(original, fresh)
         os.replace(fresh, target)
-
-
-@lru_cache(maxsize=4)
-def _store(root: Path) -> ObjectStore:
-    return LocalStore(root, mkdir=True)
 
 
 def image_path(kind: str, name: ImageName, sha256: str, extension: str) -> str:

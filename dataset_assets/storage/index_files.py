@@ -3,11 +3,13 @@
 import hashlib
 import mmap
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dataset_assets.domain.schemas import TAG_INDEX
-from dataset_assets.storage.durable import place, scratch_file
+from dataset_assets.places import Place
+from dataset_assets.storage.durable import scratch_file
+from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Cell, Tables
 
 FOLDER = "indexes"
@@ -29,21 +31,21 @@ class Written(NamedTuple):
 class IndexFiles:
     """The index files below a root. They are never changed: a new index is a new file, and the old one is left."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Place) -> None:
+        self._root = opened(root)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> Written:
         """Write a file as `indexes/<name>.<12 hex of SHA-256>.index`; one of this content that is there is replaced,
         since it may have been damaged."""
         digest, size = hashlib.sha256(), 0
-        with scratch_file(self.root / "_tmp", SUFFIX) as scratch:
+        with scratch_file(self._root.scratch, SUFFIX) as scratch:
             with scratch.open("wb") as stream:
                 for piece in pieces:
                     stream.write(piece)
                     digest.update(piece)
                     size += len(piece)
             path = f"{FOLDER}/{name}.{digest.hexdigest()[:12]}{SUFFIX}"
-            place(scratch, self.root / path)
+            self._root.put_file(path, scratch)
         return Written(path, digest.hexdigest(), size)
 
     def read(self, path: str, size: int) -> memoryview:
@@ -51,9 +53,10 @@ class IndexFiles:
 
         Raises: IndexFileMissing; ValueError when it is not of this size, or the name leads out of the index folder.
         """
-        file = self.root / path
-        if not file.resolve().is_relative_to((self.root / FOLDER).resolve()):
+        named = PurePosixPath(path)
+        if named.parts[:1] != (FOLDER,) or ".." in named.parts:
             raise ValueError(f"{path} is not below {FOLDER}/")
+        file = self._root.file(path)
         try:
             with file.open("rb") as stream:
                 found = file.stat().st_size
@@ -61,12 +64,12 @@ class IndexFiles:
                     raise ValueError(f"{path} has {found} bytes, written were {size}")
                 return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except FileNotFoundError:
-            raise IndexFileMissing(f"{path} is not in {self.root}") from None
+            raise IndexFileMissing(f"{self._root.shown(path)} is not there") from None
 
     def unlisted(self, listed: Iterable[str]) -> list[str]:
         """The files that none of these names; left behind by newer ones, and free to be removed."""
-        files = (self.root / FOLDER).glob(f"**/*{SUFFIX}")
-        return sorted({file.relative_to(self.root).as_posix() for file in files} - set(listed))
+        files = {name for name in self._root.names(f"{FOLDER}/") if name.endswith(SUFFIX)}
+        return sorted(files - set(listed))
 
 
 def index_is_there(tables: Tables, cell: Cell) -> bool:
@@ -78,5 +81,4 @@ def index_is_there(tables: Tables, cell: Cell) -> bool:
     )
     if listed is None or listed.is_empty():
         return True
-    file, size = tables.root / listed.item(0, "path"), listed.item(0, "size")
-    return file.is_file() and bool(file.stat().st_size == size)
+    return bool(opened(tables.root).size(listed.item(0, "path")) == listed.item(0, "size"))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset_assets.storage.durable import make_durable, place, scratch_file, sha256_of, write_text
+from dataset_assets.places import Place
+from dataset_assets.storage.durable import scratch_file, sha256_of
+from dataset_assets.storage.root import opened
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,13 @@ class DamagedSnapshot(OSError):
 class Snapshots:
     """The kept exports below a root: one Parquet file and one record each. Removing both forgets the export."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Place) -> None:
+        self._root = opened(root)
 
     def of(self, source: str) -> list[Snapshot]:
         """The source's kept exports, the oldest first."""
-        return sorted(map(_read, self._folder(source).glob("*.json")), key=lambda snapshot: snapshot.order)
+        records = [name for name in self._root.names(f"{_folder(source)}/") if name.endswith(".json")]
+        return sorted(map(_read, self._root.each(self._root.get, records)), key=lambda snapshot: snapshot.order)
 
     def get(self, source: str, name: str) -> Snapshot | None:
         """The export of that name; null = none is kept."""
@@ -59,20 +62,28 @@ class Snapshots:
 
     def present(self, source: str) -> Snapshot | None:
         """The export that the source's tables are of; null = none was read."""
-        marked = self._folder(source) / "present"
-        return self.get(source, marked.read_text("utf-8")) if marked.is_file() else None
+        try:
+            name = self._root.get(f"{_folder(source)}/present").decode()
+        except FileNotFoundError:
+            return None
+        return self.get(source, name)
 
     def file(self, source: str, name: str) -> Path:
-        """Where the records of a kept export lie: the source's own snapshot columns, sorted by year and image id."""
-        return self._folder(source) / f"{name}.parquet"
+        """A file of a kept export's records: the source's own snapshot columns, sorted by year and image id."""
+        return self._root.file(f"{_folder(source)}/{name}.parquet")
+
+    def is_there(self, source: str, name: str) -> bool:
+        """Whether the file of a kept export is still there."""
+        return self._root.size(f"{_folder(source)}/{name}.parquet") is not None
 
     def intact(self, snapshot: Snapshot) -> Path:
         """The file of a kept export. Raises: DamagedSnapshot when it does not hold the bytes that were kept."""
         file = self.file(snapshot.source, snapshot.name)
         if not file.is_file() or sha256_of(file) != snapshot.sha256:
+            kept = self._root.shown(f"{_folder(snapshot.source)}/{snapshot.name}.parquet")
             raise DamagedSnapshot(
-                f"{file} is not the export that was kept; put it back from a copy, or forget it: remove it and "
-                f"{file.with_suffix('.json').name} beside it"
+                f"{kept} is not the export that was kept; put it back from a copy, or forget it: remove it and "
+                f"{snapshot.name}.json beside it"
             )
         return file
 
@@ -82,23 +93,22 @@ class Snapshots:
 
     def keep(self, snapshot: Snapshot, file: Path) -> None:
         """Keep an export under its name; `file` stays where it is, and its bytes are shared where the disk can."""
-        target = self.file(snapshot.source, snapshot.name)
-        scratch = self.root / "_tmp"
-        with scratch_file(scratch, ".parquet") as copy:
+        name = f"{_folder(snapshot.source)}/{snapshot.name}"
+        with scratch_file(self._root.scratch, ".parquet") as copy:
             try:
                 os.link(file, copy)
             except OSError:  # no hard links here
                 shutil.copyfile(file, copy)
-            make_durable(copy)
-            place(copy, target)
-        write_text(target.with_suffix(".json"), json.dumps(asdict(snapshot), indent=1) + "\n", scratch)
+            self._root.put_file(f"{name}.parquet", copy)
+        self._root.put(f"{name}.json", (json.dumps(asdict(snapshot), indent=1) + "\n").encode())
 
     def mark_present(self, snapshot: Snapshot) -> None:
         """Note that the source's tables are of this export."""
-        write_text(self._folder(snapshot.source) / "present", snapshot.name, self.root / "_tmp")
+        self._root.put(f"{_folder(snapshot.source)}/present", snapshot.name.encode())
 
-    def _folder(self, source: str) -> Path:
-        return self.root / "snapshots" / f"source={source}"
+
+def _folder(source: str) -> str:
+    return f"snapshots/source={source}"
 
 
 def content_digits(years: Mapping[int, tuple[int, str]]) -> str:
@@ -106,7 +116,7 @@ def content_digits(years: Mapping[int, tuple[int, str]]) -> str:
     return hashlib.sha256(json.dumps(sorted(years.items())).encode()).hexdigest()[:8]
 
 
-def _read(record: Path) -> Snapshot:
-    values = json.loads(record.read_text("utf-8"))
+def _read(record: bytes) -> Snapshot:
+    values = json.loads(record)
     years = {int(year): (int(records), str(version)) for year, (records, version) in values.pop("years").items()}
     return Snapshot(**values, years=years)

@@ -4,19 +4,22 @@ A table's bytes depend on its rows alone (no clock, no run id, one order of rows
 version of its content. Who wrote it and when stands in the commit record, and row by row in the history.
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from dataset_assets.domain.schemas import ROW_HISTORY, Table, require_schema
+from dataset_assets.places import Place
 from dataset_assets.storage import table_files
-from dataset_assets.storage.durable import place, remove_tree, scratch_file, sha256_of, write_text
-from dataset_assets.storage.locks import PartitionLocked, partition_lock
+from dataset_assets.storage.durable import scratch_file, sha256_of
+from dataset_assets.storage.locks import PartitionLocked
+from dataset_assets.storage.root import Held, Replaced, opened
+from dataset_assets.storage.shards import Shards
 
 HIVE_COLUMNS = {"source": pl.String, "year": pl.Int32}
 
@@ -51,7 +54,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Commit:
-    """The record of a partition's last write, kept beside it as `_checksums/.../data.json`."""
+    """The record of a partition's last write, kept beside it as `_checksums/.../data.json`.
+
+    history: the file that tells which run made each row; empty = the one that has the partition's name.
+    """
 
     sha256: str
     bytes: int
@@ -59,6 +65,7 @@ class Commit:
     run_id: str
     written_at: str
     recipe: str
+    history: str = ""
 
     @property
     def data_version(self) -> str:
@@ -77,7 +84,7 @@ class Staged:
     rows: int
     recipe: str = ""
     # The rows that were computed, not carried over; None = the table was made as a whole and keeps no row history.
-    computed_ids: tuple[str, ...] | None = None
+    computed_ids: pl.Series | None = None
     # What stood there when this was staged: a commit over anything else would undo another run's work.
     replaces: str | None = None
 
@@ -87,32 +94,48 @@ class Staged:
 
 
 class Tables:
-    """The tables below a root folder."""
+    """The tables below a root."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Place) -> None:
         self.root = root
+        self._root = opened(root)
 
     def file(self, name: str, cell: Cell) -> Path:
-        """Where a partition lies, whether it is there or not."""
-        return self.root / "tables" / name / cell.folder / "data.parquet"
+        """A partition's file on this machine, whether it is there or not: of a bucket, a copy made now."""
+        return self._root.file(self._file(name, cell))
 
-    def work_folder(self, name: str, cell: Cell) -> Path:
-        """Where an unfinished rebuild of a partition keeps its finished shards."""
-        return self.root / "_work" / name / cell.folder
+    def shown(self, name: str, cell: Cell) -> str:
+        """Where a partition lies, as a person or another program would write it."""
+        return self._root.shown(self._file(name, cell))
+
+    def stamp(self, name: str, cell: Cell) -> Hashable:
+        """Something that changes when a partition's file is replaced; null = it was never made."""
+        return self._root.stamp(self._file(name, cell))
+
+    def shards(self, name: str, cell: Cell) -> Shards:
+        """What an unfinished rebuild of a partition has finished."""
+        return Shards(self.root, self._folder("_work", name, cell))
 
     @property
     def scratch(self) -> Path:
         """Where files are made. Outside the tables: a half-written file there would break every reader's glob."""
-        return self.root / "_tmp"
+        return self._root.scratch
 
     def lock(self, name: str, cell: Cell) -> AbstractContextManager[None]:
         """Hold the partition against other writers. Raises: PartitionLocked."""
-        return partition_lock(self.root / "_locks" / name / cell.folder / "lock")
+        return self._root.lock(f"{self._folder('_locks', name, cell)}/lock")
+
+    def names(self) -> list[str]:
+        """The tables that exist, by name."""
+        return sorted({name for name, _ in self._partitions("tables", "data.parquet")})
 
     def cells(self, name: str) -> list[Cell]:
         """The partitions that exist, in order."""
-        folder = self.root / "tables" / name
-        return sorted(_cell_of(file.relative_to(folder)) for file in folder.glob("**/data.parquet"))
+        return sorted(cell for _, cell in self._partitions(f"tables/{name}", "data.parquet"))
+
+    def files(self, name: str) -> list[Path]:
+        """The files of all partitions that exist, in order."""
+        return self._root.each(partial(self.file, name), self.cells(name))
 
     def scan(self, table: Table, cell: Cell) -> pl.LazyFrame:
         """One partition's rows; no rows where it was never made."""
@@ -128,38 +151,38 @@ class Tables:
         if not wanted:
             return None
         hive = {column: dtype for column, dtype in HIVE_COLUMNS.items() if getattr(wanted[0], column) is not None}
-        files = [self.file(name, cell) for cell in wanted]
+        files = self._root.each(partial(self.file, name), wanted)
         return pl.scan_parquet(files, hive_partitioning=bool(hive), hive_schema=hive or None)
 
     def commit_of(self, name: str, cell: Cell) -> Commit | None:
         """The record of the partition's last write; None where it was never made."""
-        record = self._record(name, cell)
-        return Commit(**json.loads(record.read_text("utf-8"))) if record.exists() else None
+        return _commit_in(self._held(name, cell))
+
+    def commits(self, name: str, cells: Iterable[Cell]) -> list[Commit | None]:
+        """The same of several partitions."""
+        return self._root.each(partial(self.commit_of, name), cells)
 
     def is_intact(self, name: str, cell: Cell, *, by_content: bool = False) -> bool:
         """Whether a partition's file is the one that was committed: of its size, or, on demand, of its SHA-256.
 
         A partition that was never built is intact too: nothing of it is lost.
         """
-        commit, file = self.commit_of(name, cell), self.file(name, cell)
-        if commit is None:
-            return not file.exists()
-        if not file.is_file() or file.stat().st_size != commit.bytes:
-            return False
-        return not by_content or sha256_of(file) == commit.sha256
+        held = self._held(name, cell)
+        commit = _commit_in(held)
+        if commit is None or held.size != commit.bytes:
+            return commit is None and held.size is None
+        return not by_content or self._root.has_content(self._file(name, cell), commit.sha256)
 
     def damaged(self) -> list[tuple[str, Cell]]:
         """The partitions, by name, that were committed and whose file is gone or of another size."""
-        top = self.root / "_checksums"
-        records = [record.relative_to(top) for record in top.glob("**/data.json")]
-        found = {
-            ("/".join(part for part in record.parts[:-1] if "=" not in part), _cell_of(record)) for record in records
-        }
-        return sorted((name, cell) for name, cell in found if not self.is_intact(name, cell))
+        found = sorted(self._partitions("_checksums", "data.json"))
+        intact = self._root.each(lambda partition: self.is_intact(*partition), found)
+        return [partition for partition, is_whole in zip(found, intact, strict=True) if not is_whole]
 
     def history(self, name: str, cell: Cell) -> pl.LazyFrame:
         """Which run made each row, and when; no rows for a table that is made as a whole."""
-        file = self._history(name, cell)
+        commit = self.commit_of(name, cell)
+        file = self._root.file((commit and commit.history) or f"{self._folder('_history', name, cell)}/data.parquet")
         return pl.scan_parquet(file, hive_partitioning=False) if file.exists() else ROW_HISTORY.empty().lazy()
 
     def stage(self, table: Table, cell: Cell, rows: pl.LazyFrame | pl.DataFrame, recipe: str = "") -> Staged:
@@ -223,36 +246,40 @@ class Tables:
         """
         name, cell = staged.table.name, staged.cell
         with self.lock(name, cell):
-            current = self.commit_of(name, cell)
+            held = self._held(name, cell)
+            current = _commit_in(held)
             if current is not None and current.sha256 not in (staged.replaces, staged.sha256):
-                raise PartitionLocked(f"{name} {cell}: another run has replaced this partition meanwhile; run it again")
+                raise _replaced(name, cell)
             if staged.file is not None and not self._is_in_place(staged, current):
-                current = self._replace(staged, staged.file, run_id, now or datetime.now(UTC))
+                current = self._replace(staged, staged.file, held, run_id, now or datetime.now(UTC))
             elif current is not None and current.recipe != staged.recipe:
-                current = self._write_record(name, cell, replace(current, recipe=staged.recipe))
+                current = self._publish(staged, None, held, replace(current, recipe=staged.recipe))
             if current is None:
-                raise FileNotFoundError(self.file(name, cell))
+                raise FileNotFoundError(self.shown(name, cell))
             if staged.file is not None:
                 staged.file.unlink(missing_ok=True)
-            remove_tree(self.work_folder(name, cell))
+            self._root.remove(f"{self._folder('_work', name, cell)}/")
         return current
 
     def _is_in_place(self, staged: Staged, current: Commit | None) -> bool:
         name, cell = staged.table.name, staged.cell
         return current is not None and current.sha256 == staged.sha256 and self.is_intact(name, cell, by_content=True)
 
-    def _replace(self, staged: Staged, file: Path, run_id: str, now: datetime) -> Commit:
-        name, cell = staged.table.name, staged.cell
-        if staged.computed_ids is not None:
-            self._write_history(staged, file, run_id, now)
-        place(file, self.file(name, cell))
-        commit = Commit(
-            staged.sha256, staged.bytes, staged.rows, run_id, now.isoformat(timespec="seconds"), staged.recipe
-        )
-        return self._write_record(name, cell, commit)
+    def _replace(self, staged: Staged, file: Path, held: Held, run_id: str, now: datetime) -> Commit:
+        history = "" if staged.computed_ids is None else self._write_history(staged, file, run_id, now)
+        made_at = now.isoformat(timespec="seconds")
+        commit = Commit(staged.sha256, staged.bytes, staged.rows, run_id, made_at, staged.recipe, history)
+        return self._publish(staged, file, held, commit)
 
-    def _write_record(self, name: str, cell: Cell, commit: Commit) -> Commit:
-        write_text(self._record(name, cell), json.dumps(asdict(commit), indent=1) + "\n", self.scratch)
+    def _publish(self, staged: Staged, file: Path | None, held: Held, commit: Commit) -> Commit:
+        name, cell = staged.table.name, staged.cell
+        try:
+            self._root.publish(self._file(name, cell), self._record(name, cell), file, asdict(commit), held)
+        except Replaced:
+            raise _replaced(name, cell) from None
+        before = _commit_in(held)
+        if before is not None and before.history not in ("", commit.history):
+            self._root.remove(before.history)
         return commit
 
     @contextmanager
@@ -261,7 +288,11 @@ class Tables:
         with scratch_file(self.scratch, ".parquet") as file:
             yield file
 
-    def _write_history(self, staged: Staged, rows: Path, run_id: str, made_at: datetime) -> None:
+    def _write_history(self, staged: Staged, rows: Path, run_id: str, made_at: datetime) -> str:
+        """Write which run made each row; returns the file's name, empty where it lies under the partition's own.
+
+        In a bucket it is named after its content: the file is known to readers once the partition is replaced.
+        """
         new = pl.DataFrame({"image_id": staged.computed_ids}, schema={"image_id": pl.String}).with_columns(
             run_id=pl.lit(run_id), made_at=pl.lit(made_at, dtype=ROW_HISTORY.schema["made_at"])
         )
@@ -270,16 +301,42 @@ class Tables:
         kept = old.join(members, on="image_id", how="semi")
         with scratch_file(self.scratch, ".parquet") as file:
             pl.concat([kept, new.lazy()]).sort("image_id").sink_parquet(file, compression="zstd")
-            place(file, self._history(staged.table.name, staged.cell))
+            folder = self._folder("_history", staged.table.name, staged.cell)
+            history = f"{folder}/{sha256_of(file)[:16]}.parquet" if self._root.is_bucket else ""
+            self._root.put_file(history or f"{folder}/data.parquet", file)
+        return history
 
-    def _record(self, name: str, cell: Cell) -> Path:
-        return self.root / "_checksums" / name / cell.folder / "data.json"
+    def _held(self, name: str, cell: Cell) -> Held:
+        return self._root.held(self._file(name, cell), self._record(name, cell))
 
-    def _history(self, name: str, cell: Cell) -> Path:
-        return self.root / "_history" / name / cell.folder / "data.parquet"
+    def _file(self, name: str, cell: Cell) -> str:
+        return f"{self._folder('tables', name, cell)}/data.parquet"
+
+    def _record(self, name: str, cell: Cell) -> str:
+        return f"{self._folder('_checksums', name, cell)}/data.json"
+
+    def _folder(self, top: str, name: str, cell: Cell) -> str:
+        return "/".join(part for part in (top, name, cell.folder) if part)
+
+    def _partitions(self, below: str, file: str) -> set[tuple[str, Cell]]:
+        """The table and the partition of each file of that name below a folder of the root."""
+        names = [name.split("/") for name in self._root.names(f"{below}/")]
+        return {
+            ("/".join(part for part in parts[1:-1] if "=" not in part), _cell_of(parts))
+            for parts in names
+            if parts[-1] == file
+        }
 
 
-def _cell_of(file: Path) -> Cell:
+def _commit_in(held: Held) -> Commit | None:
+    return None if held.record is None else Commit(**held.record)
+
+
+def _replaced(name: str, cell: Cell) -> PartitionLocked:
+    return PartitionLocked(f"{name} {cell}: another run has replaced this partition meanwhile; run it again")
+
+
+def _cell_of(parts: Iterable[str]) -> Cell:
     """The partition that a file's hive folders name."""
-    values = dict(part.split("=", 1) for part in file.parts if "=" in part)
+    values = dict(part.split("=", 1) for part in parts if "=" in part)
     return Cell(values.get("source"), int(values["year"]) if "year" in values else None)

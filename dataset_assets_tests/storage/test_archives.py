@@ -4,12 +4,14 @@ import random
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -156,7 +158,7 @@ def test_a_member_with_another_size_than_claimed_is_damaged(tmp_path: Path, size
         read_location(f"{archive}!a.png", 10_000)
 
 
-def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+def test_x2_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"a.png": b"pixels"})
     central_field(archive, 8, b"\x01")
 
@@ -164,14 +166,14 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
         read_location(f"{archive}!a.png", 10)
 
 
-def test_a_member_of_another_compression_is_refused(tmp_path: Path) -> None:
+def test_x2_a_member_of_another_compression_is_refused(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"a.png": b"pixels"}, zipfile.ZIP_LZMA)
 
     with pytest.raises(DamagedMember, match="method 14"):
         read_location(f"{archive}!a.png", 10)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_x2_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"a.png": bytes(20 << 20)})
 
     with pytest.raises(DamagedMember, match="100:1"), open_location(f"{archive}!a.png"):
@@ -186,7 +188,7 @@ def test_a_cut_off_archive_is_damaged(tmp_path: Path) -> None:
         read_location(f"{archive}!a.png", 10)
 
 
-def test_unsafe_members_are_listed_with_their_problem(tmp_path: Path) -> None:
+def test_x2_unsafe_members_are_listed_with_their_problem(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"a.png": b"pixels", "../b.png": b"pixels"})
 
     found = list_members(archive)
@@ -302,3 +304,125 @@ def test_real_ugoira_are_read_frame_by_frame(real_data: Path) -> None:
         assert members.unsafe == ()
         with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as whole:
             assert all(read_location(f"{path}!{name}", 1 << 24) == whole.read(name) for name in members.safe)
+
+
+def tarred(path: Path, members: dict[str, bytes], **facts: object) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            header = tarfile.TarInfo(name)
+            header.size, header.mtime = len(content), 1_600_000_000
+            for fact, value in facts.items():
+                setattr(header, fact, value)
+            archive.addfile(header, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "深い/雪 (1)!.png", "b.zip!c.png", "x" * 150 + "/" + "y" * 150])
+def test_a_member_of_a_tar_is_read_in_place(tmp_path: Path, name: str) -> None:
+    location = f"{tarred(tmp_path / 'a.TAR', {'first.png': b'1', name: NOISE, 'last.png': b'2'})}!{name}"
+
+    assert read_location(location, len(NOISE)) == NOISE
+    assert stat_location(location) == (len(NOISE), 1_600_000_000 * 10**9)
+    with open_location(location) as stream:
+        assert stream.read(10) + stream.read() == NOISE
+    assert os.listdir(tmp_path) == ["a.TAR"]
+    with pytest.raises(TooLarge):
+        read_location(location, len(NOISE) - 1)
+    with pytest.raises(LocationMissing):
+        read_location(f"{tmp_path}/a.TAR!none.png", 10)
+
+
+@needs_proc
+def test_a_replaced_tar_is_read_anew_and_a_stream_outlives_it(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar", {"a.png": NOISE})
+    with open_location(f"{archive}!a.png") as stream:
+        beginning = stream.read(10)
+        os.replace(tarred(tmp_path / "b", {"a.png": b"new"}), archive)
+        assert read_location(f"{archive}!a.png", 10) == b"new"
+        assert beginning + stream.read() == NOISE
+    archives.close_archives()
+    assert open_files_of(tmp_path) == 0
+
+
+def test_x1_a_tar_with_links_devices_and_paths_out_gives_no_byte_of_another_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"canary")
+    before = sorted(tmp_path.rglob("*"))
+    hostile = {
+        "../out.png": {},
+        str(secret): {},
+        "link.png": {"type": tarfile.SYMTYPE, "linkname": str(secret)},
+        "hard.png": {"type": tarfile.LNKTYPE, "linkname": str(secret)},
+        "pipe.png": {"type": tarfile.FIFOTYPE},
+        "device.png": {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
+    }
+    for number, (name, facts) in enumerate(hostile.items()):
+        archive = tarred(tmp_path / f"{number}.tar", {name: b""}, **facts)
+        assert list_members(archive).safe == {}
+        with pytest.raises(DamagedMember):
+            read_location(f"{archive}!{name}", 100)
+        archive.unlink()
+    set_user = tarred(tmp_path / "mode.tar", {"a.png": b"pixels"}, mode=0o6777)
+    assert read_location(f"{set_user}!a.png", 10) == b"pixels"  # nothing is unpacked, so no mode is ever set
+    set_user.unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_x1_a_tar_that_is_cut_off_or_is_none_is_damaged(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar", {"a.png": NOISE})
+    whole = archive.read_bytes()
+    for content in (
+        whole[:-11_000],
+        whole[:100],
+        b"",
+        b"hello" * 1000,
+        zipped(tmp_path / "z", {"a": b"b"}).read_bytes(),
+    ):
+        archive.write_bytes(content)
+        with pytest.raises(DamagedMember):
+            read_location(f"{archive}!a.png", len(NOISE))
+
+
+def test_x3_names_of_windows_devices_and_names_that_differ_in_case_are_kept_apart(tmp_path: Path) -> None:
+    members = {"CON": b"1", "A.jpg": b"2", "a.jpg": b"3", "nul.png": b"4"}
+    for archive in (zipped(tmp_path / "a.zip", members), tarred(tmp_path / "a.tar", members)):
+        assert {name: read_location(f"{archive}!{name}", 10) for name in members} == members
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_x3_two_members_of_one_name_are_both_refused(tmp_path: Path, pack: Any) -> None:
+    archive = pack(tmp_path / ("a.zip" if pack is zipped else "a.tar"), {"a.png": b"1", "b.png": b"2"})
+    archive.write_bytes(_renamed(archive.read_bytes()) if pack is zipped else _two_of_one_name())
+
+    with pytest.raises(DamagedMember, match="members have this name"):
+        read_location(f"{archive}!a.png", 10)
+
+
+def _renamed(content: bytes) -> bytes:
+    return content.replace(b"b.png", b"a.png")
+
+
+def _two_of_one_name() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for content in (b"1", b"2"):
+            header = tarfile.TarInfo("a.png")
+            header.size = 1
+            archive.addfile(header, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_x2_the_hostile_zips_that_danbooru_tests_with_give_named_errors_and_write_nothing(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = sorted((real_data / "images_danbooru").rglob("*.zip"))
+    assert found
+
+    for path in found:
+        with suppress(DamagedMember):
+            members = list_members(path)
+            for name in [*members.safe, *dict(members.unsafe)]:
+                with suppress(DamagedMember, TooLarge):
+                    assert len(read_location(f"{path}!{name}", 1 << 20)) <= 1 << 20
+    assert os.listdir(tmp_path) == []

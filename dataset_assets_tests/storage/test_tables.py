@@ -151,7 +151,7 @@ def test_history_keeps_the_run_of_rows_carried_over_and_forgets_rows_that_left(t
 def _computed(staged: Staged, ids: tuple[str, ...]) -> Staged:
     from dataclasses import replace
 
-    return replace(staged, computed_ids=ids)
+    return replace(staged, computed_ids=pl.Series(ids))
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace"])

@@ -1,0 +1,212 @@
+"""The root of a dataset, on a disk or in a bucket, behind one seam.
+
+Tables, images, shards, locks, kept exports and indexes all lie below it by relative names. A file is replaced whole;
+a partition of a table is replaced together with the record that says what it holds.
+
+Readers are always given a file of this machine: on a disk the file itself, of a bucket a copy whose SHA-256 was
+compared when it was fetched. So one way of reading serves Polars, DuckDB (whose own S3 support is a download) and
+memory maps, a byte that was flipped on the way is met where it can be asked for again, and a table that is read by
+ten assets is fetched once. `s3://` is for readers that are not ours.
+"""
+
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from dataset_assets.places import Place
+from dataset_assets.storage.durable import make_durable, place, remove_tree, sha256_of, write_text
+from dataset_assets.storage.locks import partition_lock
+
+if TYPE_CHECKING:
+    from obstore.store import LocalStore
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RootUnavailable(Exception):
+    """A bucket that does not answer, or not to these credentials; no fault of any image."""
+
+
+class WrongRoot(Exception):
+    """A bucket that dataset.yaml names and that cannot serve as a root."""
+
+
+class Replaced(Exception):
+    """A file that another run has replaced since it was looked at."""
+
+
+class Held(NamedTuple):
+    """A partition's file as it stands, with its record.
+
+    record: null = never written. size: null = the file is not there. version: what a replacement is held against.
+    """
+
+    record: dict[str, Any] | None
+    size: int | None
+    version: str | None = None
+
+
+class Root(Protocol):
+    """What a root can do. Names are relative, with slashes; those that end in a slash mean all below them."""
+
+    @property
+    def is_bucket(self) -> bool: ...
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this machine where files are made, apart from all that readers see."""
+
+    def require(self) -> None:
+        """Refuse a root that cannot serve as one, by trying it. Raises: WrongRoot; RootUnavailable."""
+
+    def shown(self, name: str) -> str:
+        """A name as a person or another program would write it."""
+
+    def get(self, name: str) -> bytes:
+        """Raises: FileNotFoundError."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store bytes, in place of what was there."""
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Store bytes whose name tells their content; what is there with this size is left alone."""
+
+    def put_file(self, name: str, finished: Path) -> Path:
+        """Move a finished file into the root; returns where it can be read."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; null = not there."""
+
+    def stamp(self, name: str) -> Hashable:
+        """Something that changes when a file is replaced; null = not there."""
+
+    def file(self, name: str) -> Path:
+        """A file of this machine that holds what lies there; it does not exist where nothing does."""
+
+    def names(self, below: str) -> list[str]:
+        """The files below a folder, in order of name."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder and all in it; one that is not there is no error."""
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold a name against other writers. Raises: PartitionLocked."""
+
+    def held(self, name: str, record: str) -> Held:
+        """A partition's file and its record, of which the names are given."""
+
+    def has_content(self, name: str, sha256: str) -> bool:
+        """Whether a file that is there has this content, by reading it."""
+
+    def publish(self, name: str, record: str, finished: Path | None, values: Mapping[str, Any], over: Held) -> None:
+        """Move a finished file to its name, with its record; without a file, only the record changes.
+
+        Raises: Replaced when the file that is there is no longer the one in `over`.
+        """
+
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """A function of each item, in their order; several at a time where waiting is most of the work."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A root on a disk."""
+
+    path: Path
+    is_bucket = False
+
+    @property
+    def scratch(self) -> Path:
+        return self.path / "_tmp"
+
+    def require(self) -> None:
+        """A folder was tried when the settings were checked."""
+
+    def shown(self, name: str) -> str:
+        return str(self.path / name)
+
+    def get(self, name: str) -> bytes:
+        return bytes(_local_store(self.path).get(name).bytes())
+
+    def put(self, name: str, data: bytes) -> None:
+        _local_store(self.path).put(name, data)
+        make_durable(self.path / name)
+
+    def keep(self, name: str, data: bytes) -> None:
+        if self.size(name) != len(data):
+            self.put(name, data)
+
+    def put_file(self, name: str, finished: Path) -> Path:
+        place(finished, self.path / name)
+        return self.path / name
+
+    def size(self, name: str) -> int | None:
+        try:
+            return _local_store(self.path).head(name)["size"]
+        except FileNotFoundError:
+            return None
+
+    def stamp(self, name: str) -> Hashable:
+        try:
+            found = os.stat(self.path / name)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    def names(self, below: str) -> list[str]:
+        files = (file for file in (self.path / below).rglob("*") if file.is_file())
+        return sorted(file.relative_to(self.path).as_posix() for file in files)
+
+    def remove(self, name: str) -> None:
+        if name.endswith("/"):
+            remove_tree(self.path / name)
+        else:
+            (self.path / name).unlink(missing_ok=True)
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        return partition_lock(self.path / name)
+
+    def held(self, name: str, record: str) -> Held:
+        try:
+            written = json.loads((self.path / record).read_text("utf-8"))
+        except FileNotFoundError:
+            written = None
+        file = self.path / name
+        return Held(written, file.stat().st_size if file.is_file() else None)
+
+    def has_content(self, name: str, sha256: str) -> bool:
+        return sha256_of(self.path / name) == sha256
+
+    def publish(self, name: str, record: str, finished: Path | None, values: Mapping[str, Any], over: Held) -> None:
+        if finished is not None:
+            place(finished, self.path / name)
+        write_text(self.path / record, json.dumps(values, indent=1) + "\n", self.scratch)
+
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return [function(item) for item in items]
+
+
+@lru_cache(maxsize=8)
+def opened(at: Place) -> Root:
+    """The root at a place."""
+    if isinstance(at, Path):
+        return Folder(at)
+    from dataset_assets.storage.bucket_root import Bucket
+
+    return Bucket(at)
+
+
+@lru_cache(maxsize=4)
+def _local_store(root: Path) -> "LocalStore":
+    from obstore.store import LocalStore  # looking at tables does without it
+
+    return LocalStore(root, mkdir=True)
