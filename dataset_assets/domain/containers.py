@@ -1,8 +1,10 @@
 """What an image file's container says of its frames and its end, read without decoding a pixel."""
 
-import struct
 import zlib
 from typing import NamedTuple
+
+from dataset_assets.domain.segments import Segment, jpeg_segments, png_chunks, png_of
+from dataset_assets.domain.trailing import boxes_end, gif_blocks
 
 
 class Frames(NamedTuple):
@@ -14,31 +16,12 @@ class Frames(NamedTuple):
 
 def gif_frames(data: bytes, at_most: int) -> Frames:
     """Frames of a GIF, block by block; counting stops one past `at_most`."""
-    at, count = 13 + _colour_table(data, 10), 0
-    while at < len(data) and count <= at_most:
-        if data[at] == 0x2C:  # image
-            count += 1
-            at = _after_sub_blocks(data, at + 11 + _colour_table(data, at + 9))
-        elif data[at] == 0x21:  # extension
-            at = _after_sub_blocks(data, at + 2)
-        elif data[at] == 0:  # stray terminators between blocks are common
-            at += 1
-        else:  # the trailer, or what no viewer reads
+    count = end = 0
+    for introducer, block_end in gif_blocks(data):
+        count, end = count + (introducer == 0x2C), block_end
+        if count > at_most:
             break
-    return Frames(count, at > len(data))
-
-
-def _colour_table(data: bytes, flags_at: int) -> int:
-    """Bytes of the colour table that a flags byte announces."""
-    flags = data[flags_at] if flags_at < len(data) else 0
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def _after_sub_blocks(data: bytes, at: int) -> int:
-    """Where a chain of sub-blocks ends; past the end of the data when its terminator is missing."""
-    while at < len(data) and data[at]:
-        at += 1 + data[at]
-    return at + 1
+    return Frames(count, end > len(data))
 
 
 def png_frames(data: bytes, at_most: int) -> Frames:
@@ -46,36 +29,47 @@ def png_frames(data: bytes, at_most: int) -> Frames:
 
     A default image that is no part of the animation is no frame of it, though decoders show it first.
     """
-    at, count, animated, pixels = 8, 0, False, False
-    while at + 8 <= len(data) and count <= at_most:
-        length, name = struct.unpack_from(">I4s", data, at)
-        if name == b"IEND":
-            break
-        pixels = pixels or name == b"IDAT"
+    end, count, animated, pixels = 0, 0, False, False
+    for name, _, chunk_end in png_chunks(data):
+        end, pixels = chunk_end, pixels or name == b"IDAT"
         animated = animated or (name == b"acTL" and not pixels)
         count += name == b"fcTL" and animated
-        at += 12 + length
-    return Frames(max(count, 1), animated and at > len(data))
+        if count > at_most:
+            break
+    return Frames(max(count, 1), animated and end + 4 > len(data))
 
 
 def ends_early(file_format: str, data: bytes) -> bool:
     """Whether a WebP or AVIF is shorter than it says; other formats do not say."""
     if file_format == "webp":
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    return file_format == "avif" and _boxes_end(data) > len(data)
+    return file_format == "avif" and boxes_end(data) > len(data)
 
 
-def _boxes_end(data: bytes) -> int:
-    """Where the last top-level box of an ISO media file ends, by its own account."""
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size == 1:  # the size is in the eight bytes that follow
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8:  # 0 = to the end of the file; less is no box
-            return len(data)
-        at += size
-    return at
+# Markers that begin a picture, of whatever coding: not tables (c4, cc) and what is reserved (c8).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_AVIF_BITS = {0: 8, 2: 10, 3: 12}  # by two flags: high bit depth, and twelve of them
+_BMP_BITS = {1: 1, 4: 4, 8: 8, 16: 5, 24: 8, 32: 8}  # by the bits of a whole pixel
+
+
+def channel_bits(file_format: str, data: bytes) -> int | None:
+    """Bits of a stored channel, or of a palette's index; decoders widen or cut them to 8. None = it does not say."""
+    if file_format == "png":
+        return _byte(data, 24)
+    if file_format in ("gif", "webp"):
+        return 8
+    if file_format == "jpeg":
+        frame = next((part for part in jpeg_segments(data) if part.name[0] in _JPEG_FRAMES), None)
+        return None if frame is None else _byte(data, frame.start)
+    if file_format == "avif" and (at := data.find(b"av1C")) >= 0:
+        return _AVIF_BITS.get(_byte(data, at + 6) >> 5 & 3)
+    if file_format == "bmp":
+        return _BMP_BITS.get(_byte(data, 24 if _byte(data, 14) == 12 else 28))
+    return None
+
+
+def _byte(data: bytes, at: int) -> int:
+    return data[at] if at < len(data) else 0
 
 
 _MAX_PNG_PROFILE = 1 << 20  # Pillow refuses larger ones, and the image with them
@@ -83,19 +77,17 @@ _MAX_PNG_PROFILE = 1 << 20  # Pillow refuses larger ones, and the image with the
 
 def png_without_extras(data: bytes) -> bytes:
     """A PNG without what its still pixels can do without: text, animation, and a profile that may be a bomb."""
-    kept, at = [data[:8]], 8
-    while at + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, at)
-        chunk = data[at : at + 12 + length]
-        if name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND") or (name == b"iCCP" and _inflates(chunk)):
-            kept.append(chunk)
-        at += 12 + length
-    return b"".join(kept)
+    return png_of(data, (chunk for chunk in png_chunks(data) if _is_needed(chunk, data)))
 
 
-def _inflates(profile_chunk: bytes) -> bool:
-    """Whether a compressed colour profile is of lawful size."""
-    _, _, rest = profile_chunk[8:-4].partition(b"\0")
+def _is_needed(chunk: Segment, data: bytes) -> bool:
+    needed = chunk.name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")
+    return needed or (chunk.name == b"iCCP" and has_lawful_size(chunk.body(data)))
+
+
+def has_lawful_size(profile: bytes) -> bool:
+    """Whether the body of a PNG's iCCP holds a profile that inflates, and not beyond what decoders take."""
+    _, _, rest = profile.partition(b"\0")
     inflate = zlib.decompressobj()
     try:
         inflate.decompress(rest[1:], _MAX_PNG_PROFILE)

@@ -1,5 +1,6 @@
 """What a file is, told by its first bytes: names and extensions of scraped files are often wrong."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,8 @@ _OTHER_EXTENSIONS = {
     "mpg": {"mpeg"},
     "wmv": {"asf"},
     "html": {"htm"},
-    "zip": {"cbz", "ugoira"},
+    "zip": {"cbz"},
+    "ugoira": {"ugoira"},
 }
 
 
@@ -49,7 +51,7 @@ KINDS: dict[str, Kind] = (
     | _kinds("video", "mp4", "mov", "webm", "mkv", "avi", "mpg", "wmv", "flv", "ogv")
     | _kinds("audio", "mp3", "ogg", "m4a", "flac", "wav")
     | _kinds("flash", "swf")
-    | _kinds("archive", "zip", "rar", "7z", "gz", "bz2", "xz", "zst", "tar")
+    | _kinds("archive", "zip", "ugoira:zip", "rar", "7z", "gz", "bz2", "xz", "zst", "tar")
     | _kinds("document", "pdf", "html", "eps")
 )
 
@@ -91,6 +93,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xc5\xd0\xd3\xc6", "eps"),
 )
 
+# Pixiv's animations: a zip whose first member, named behind a header of 30 bytes, is frame 0.
+_UGOIRA_FRAME = re.compile(rb"0{4,6}\.(?:jpe?g|png|gif)")
+
 _RIFF = {b"WEBP": "webp", b"AVI ": "avi", b"WAVE": "wav"}
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
@@ -102,7 +107,7 @@ def sniff(head: bytes) -> Kind | None:
     head = head[:SNIFF_BYTES]
     for magic, name in _MAGIC:
         if head.startswith(magic):
-            return KINDS[name]
+            return KINDS["ugoira" if name == "zip" and _UGOIRA_FRAME.match(head, 30) else name]
     name = _container(head) or _by_header(head) or _text(head)
     return KINDS[name] if name else None
 

@@ -3,9 +3,12 @@
 import numpy as np
 from PIL import Image
 
-from dataset_assets.domain import colour, hashes
+from dataset_assets.domain import colour, exif, hashes
+from dataset_assets.domain.containers import channel_bits
+from dataset_assets.domain.file_kinds import SNIFF_BYTES, sniff
 from dataset_assets.domain.geometry import OVERVIEW_SIDE, fit_within, orientation, overview
-from dataset_assets.domain.images import LIMITS, Limits, UnreadableImage, read
+from dataset_assets.domain.images import LIMITS, Limits, Picture, UnreadableImage, read
+from dataset_assets.domain.trailing import end_of_image
 
 # The columns of `image_facts` that this module fills, in the table's order.
 COLUMNS = (
@@ -13,6 +16,7 @@ COLUMNS = (
     "error_detail",
     "format",
     "mode",
+    "bits",
     "width",
     "height",
     "frames",
@@ -21,6 +25,10 @@ COLUMNS = (
     "orientation",
     "icc_profile",
     "is_srgb",
+    "has_exif",
+    "has_gps",
+    "trailing_bytes",
+    "trailing_format",
     "pixel_hash",
     "perceptual_hash",
     "luma_mean",
@@ -30,9 +38,12 @@ COLUMNS = (
     "dominant_share",
     "colours",
     "is_blank",
+    "is_too_white",
+    "is_too_black",
 )
 
 _NEAR = 8  # of 255, in every channel: JPEG's noise on a flat colour
+_FAINT = 12  # of 255, in every channel: what a black line of one pixel still is in the mean of a block of 20
 _BLANK_SHARE = 0.001
 
 
@@ -41,27 +52,34 @@ def judge(data: bytes, limits: Limits = LIMITS) -> dict[str, object]:
 
     When it cannot be decoded, `error` is one of `images.DECODE_ERRORS`, and all but format and size are null.
     """
+    return judged(data, limits)[0]
+
+
+def judged(data: bytes, limits: Limits = LIMITS) -> tuple[dict[str, object], Picture | None]:
+    """The facts of one image, and what was decoded for them; None = it cannot be."""
     facts: dict[str, object] = dict.fromkeys(COLUMNS)
     try:
         picture = read(data, limits)
     except UnreadableImage as error:
         width, height = error.size or (None, None)
-        return facts | {
-            "error": error.reason,
-            "error_detail": error.detail,
-            "format": error.format,
-            "width": width,
-            "height": height,
-        }
-    return facts | {
+        known = {"format": error.format, "width": width, "height": height}
+        return facts | {"error": error.reason, "error_detail": error.detail} | known, None
+    return facts | facts_of(picture, data), picture
+
+
+def facts_of(picture: Picture, data: bytes) -> dict[str, object]:
+    """The facts of a file that was decoded whole."""
+    return {
         "format": picture.format,
         "mode": picture.image.mode,
+        "bits": channel_bits(picture.format, data),
         "width": picture.width,
         "height": picture.height,
         "frames": picture.frames,
         "is_animated": picture.frames > 1,
         "orientation": orientation(picture.image),
         **_colour_facts(picture.image),
+        **_hidden_facts(picture, data),
         **_visible_facts(picture.image),
     }
 
@@ -72,6 +90,19 @@ def _colour_facts(image: Image.Image) -> dict[str, object]:
         "has_alpha": colour.has_alpha(image),
         "icc_profile": (found.description or "unreadable") if found else None,
         "is_srgb": found.is_srgb if found else image.mode != "CMYK",
+    }
+
+
+def _hidden_facts(picture: Picture, data: bytes) -> dict[str, object]:
+    """What the file says or carries beside its picture."""
+    end = end_of_image(picture.format, data)
+    behind = b"" if end is None else data[end : end + SNIFF_BYTES]
+    kind = sniff(behind)
+    return {
+        "has_exif": exif.block_of(picture.image.info) is not None,
+        "has_gps": exif.names_a_place(picture.image.info),
+        "trailing_bytes": None if end is None else len(data) - end,
+        "trailing_format": kind.format if kind else None,
     }
 
 
@@ -97,6 +128,7 @@ def _visible_facts(image: Image.Image) -> dict[str, object]:
         "dominant_share": float(counts.max() / luma.size),
         "colours": len(counts),
         "is_blank": _is_blank(averaged),
+        **_too_much_facts(averaged),
     }
 
 
@@ -115,3 +147,15 @@ def _is_blank(image: Image.Image) -> bool:
     median = (up_to * 2 >= up_to[:, -1:]).argmax(axis=1).astype(np.int16)
     distance = np.abs(_channels(image).astype(np.int16) - median[:, None]).max(axis=0)
     return bool((distance > _NEAR).mean() <= _BLANK_SHARE)
+
+
+def _too_much_facts(image: Image.Image) -> dict[str, object]:
+    """Whether all but one pixel in a thousand are so near to white, or to black, that nobody sees a drawing.
+
+    How much of it is white says nothing: clean line art is white by 99 in a hundred, and its lines are dark.
+    """
+    channels = _channels(image)
+    return {
+        "is_too_white": bool((channels.min(axis=0) < 255 - _FAINT).mean() <= _BLANK_SHARE),
+        "is_too_black": bool((channels.max(axis=0) > _FAINT).mean() <= _BLANK_SHARE),
+    }

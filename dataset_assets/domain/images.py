@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
@@ -61,6 +61,9 @@ _DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 DECODABLE = tuple(_DECODERS)
 
+# What makes an image of an opened file in a way of its own; None = it does not take this one.
+QuickDecoder = Callable[[ImageFile.ImageFile, bytes], Image.Image | None]
+
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")  # all that these decoders give, as of Pillow 13
 _PILLOW_GLOBALS = threading.Lock()
 
@@ -106,6 +109,7 @@ class Picture:
     width: int
     height: int
     frames: int
+    is_mended: bool = False  # read without what made the file unreadable, and so without its profile and EXIF
 
 
 def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
@@ -116,9 +120,12 @@ def decode(data: bytes, limits: Limits = LIMITS) -> Image.Image:
     return read(data, limits).image
 
 
-def read(data: bytes, limits: Limits = LIMITS, at_least: int | None = None) -> Picture:
+def read(
+    data: bytes, limits: Limits = LIMITS, at_least: int | None = None, quickly: QuickDecoder | None = None
+) -> Picture:
     """Decode a file. With `at_least`, a JPEG may come out smaller, its longer side not below that: far cheaper.
 
+    `quickly` is asked first, once the file is known to be within its limits, and may make an image of any size of it.
     A PNG that only its text, profile or animation makes unreadable is read without them, as a still image.
     Raises: UnreadableImage.
     """
@@ -130,12 +137,13 @@ def read(data: bytes, limits: Limits = LIMITS, at_least: int | None = None) -> P
         raise UnreadableImage("format_not_allowed", f"{kind.format}; allowed: {', '.join(DECODABLE)}", kind.format)
     with _pillow_bound_to(limits.max_pixels):
         try:
-            return _read(kind.format, data, limits, at_least)
+            return _read(kind.format, data, limits, at_least, quickly)
         except UnreadableImage as error:
             if kind.format != "png" or error.reason != "corrupt":
                 raise
             with suppress(UnreadableImage):
-                return _read("png", containers.png_without_extras(data), limits, at_least)
+                mended = _read("png", containers.png_without_extras(data), limits, at_least)
+                return replace(mended, is_mended=True)
             raise
 
 
@@ -153,12 +161,16 @@ def _pillow_bound_to(max_pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _read(file_format: str, data: bytes, limits: Limits, at_least: int | None) -> Picture:
+def _read(
+    file_format: str, data: bytes, limits: Limits, at_least: int | None, quickly: QuickDecoder | None = None
+) -> Picture:
     size = None
     try:
         image = _DECODERS[file_format](io.BytesIO(data))
         size = image.size
         frames = _require_within(limits, image, file_format, data)
+        if frames == 1 and quickly is not None and (made := quickly(image, data)) is not None:
+            return Picture(made, file_format, *size, frames)
         _scale_colour_key(image)
         if at_least is not None:
             image.draft(None, fit_within(size, at_least))

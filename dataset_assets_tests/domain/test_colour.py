@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 
 from dataset_assets.domain.colour import (
     BLACK,
@@ -146,6 +146,35 @@ def test_line_art_is_put_on_the_background_most_opposite_to_it(line: Rgb, backgr
     assert used == background
     assert flat.getpixel((0, 0)) == background
     assert line in {pixel[:3] for pixel in pixels(flat)}
+
+
+@pytest.mark.parametrize(
+    ("outline", "filling", "background"),
+    [
+        (BLACK, (255, 240, 120), WHITE),
+        ((30, 20, 25), WHITE, WHITE),
+        (WHITE, (20, 20, 60), BLACK),
+        ((90, 50, 20), (250, 220, 180), WHITE),
+        ((255, 240, 120), (255, 240, 120), BLACK),
+    ],
+)
+@pytest.mark.parametrize("size", [200, 1500])
+def test_the_outline_of_a_drawing_is_not_lost_on_its_background(
+    outline: Rgb, filling: Rgb, background: Rgb, size: int
+) -> None:
+    """What lies beside transparency decides, though what it encloses is fifty times as much."""
+    image = Image.new("RGBA", (size, size))
+    box, width = (size // 10, size // 10, size - size // 10, size - size // 10), max(2, size // 150)
+    ImageDraw.Draw(image).ellipse(box, fill=(*filling, 255), outline=(*outline, 255), width=width)
+    assert opposite_background(image.reduce(max(2, width // 2))) == background
+    assert opposite_background(image) == background
+
+
+def test_the_edge_of_the_sheet_is_no_outline() -> None:
+    image = Image.new("RGBA", (100, 100), (0, 0, 0, 255))
+    image.paste((255, 255, 255, 255), (4, 0, 96, 60))
+    image.paste((0, 0, 0, 0), (0, 60, 100, 100))
+    assert opposite_background(image) == BLACK  # white meets the transparency, the black border the sheet's edge
 
 
 def test_thin_lines_on_a_large_canvas_are_not_missed() -> None:

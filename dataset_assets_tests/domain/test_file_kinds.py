@@ -20,6 +20,7 @@ HEADS = {
     "ogg": b"OggS\0\2\0\0\0\0\0\0\0\0\x01\x1e\x01vorbis",
     "swf": b"CWS\x08\x10\0\0\0",
     "zip": b"PK\x03\x04\x14\0",
+    "ugoira": b"PK\x03\x04\x14".ljust(30, b"\0") + b"000000.jpg\xff\xd8\xff",
     "rar": b"Rar!\x1a\x07\x01\0",
     "7z": b"7z\xbc\xaf\x27\x1c\0\4",
     "gz": b"\x1f\x8b\x08\0",
