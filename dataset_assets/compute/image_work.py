@@ -5,6 +5,7 @@ Imported by every worker process, so it must stay light: no polars, no Dagster.
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +15,20 @@ from dataset_assets.domain import file_kinds, image_facts, images, training
 from dataset_assets.domain.identity import parse_image_id
 from dataset_assets.storage import archives
 from dataset_assets.storage.blobs import BlobMissing, Blobs, image_path
+from dataset_assets.storage.bucket_access import AccessDenied, Unread
+from dataset_assets.storage.locations import is_remote
 
 MAX_FILE_BYTES = 512 << 20
+READERS = 6  # of objects at once in one worker, which mostly waits for them
 PREPARED_FACTS = (
     "width",
     "height",
     "upright_width",
     "upright_height",
+    "scale_x",
+    "scale_y",
+    "offset_x",
+    "offset_y",
     "background",
     "was_rotated",
     "was_converted",
@@ -39,24 +47,31 @@ class TakeIn:
     max_bytes: int = MAX_FILE_BYTES
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        return [self._take_in(row) for row in rows]
+        if not any(is_remote(row["location"] or "") for row in rows):
+            return [self._take_in(row) for row in rows]
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(self._take_in, rows))
 
     def _take_in(self, row: Row) -> dict[str, Any]:
         location = row["location"]
         if location is None:
             return _not_stored(row, "pending", "file_missing", "the source has no file for this image")
         try:
-            data = archives.read_location(location, self.max_bytes)
+            data = self.blobs.outside.read(location, self.max_bytes)
         except archives.LocationMissing as error:
             return _not_stored(row, "pending", "file_missing", str(error))
         except archives.TooLarge as error:
             return _not_stored(row, "quarantined", "too_large", str(error))
         except (archives.DamagedMember, OSError) as error:
             return _not_stored(row, "quarantined", "unreadable_file", str(error))
+        except AccessDenied as error:
+            return _not_stored(row, "pending", "refused", str(error))
+        except Unread as error:
+            return _not_stored(row, "pending", "cut_off", str(error))
         return self._judge(row, data)
 
     def _judge(self, row: Row, data: bytes) -> dict[str, Any]:
-        if len(data) != row["size"]:
+        if row["size"] not in (None, len(data)):
             return _not_stored(
                 row, "pending", "changed_while_read", f"{row['size']} bytes were listed, {len(data)} read"
             )
@@ -133,6 +148,31 @@ class Judge:
         return {**named, **image_facts.judge(data, self.limits)}
 
 
+@dataclass(frozen=True)
+class JudgeAndPrepare:
+    """Does both of each stored image, which is read once, and decoded once where the pixels serve both.
+
+    Results: by table name, the rows that `Judge` and `Prepare` would make.
+    """
+
+    judge: Judge
+    prepare: "Prepare"
+
+    def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        return [self._both(row) for row in rows]
+
+    def _both(self, row: Row) -> dict[str, Any]:
+        named = {"image_id": row["image_id"]}
+        try:
+            data = read_raw(self.judge.blobs, row)
+        except UnusableFile as error:
+            failed = {**named, "error": error.reason, "error_detail": error.detail}
+            return {"image_facts": {**failed, "sha256": row["sha256"]}, "training_images": failed}
+        facts, picture = image_facts.judged(data, self.judge.limits)
+        training_row = self.prepare.of_bytes(row["image_id"], data, picture)
+        return {"image_facts": {**named, "sha256": row["sha256"], **facts}, "training_images": training_row}
+
+
 def lost_facts(row: Row, loss: Loss) -> dict[str, Any]:
     """The row of an image whose decoding took the worker down."""
     detail = "the decoder died or ran out of memory" if loss == "worker_died" else "decoding took too long"
@@ -151,13 +191,20 @@ class Prepare:
         return [self._prepare(row) for row in rows]
 
     def _prepare(self, row: Row) -> dict[str, Any]:
-        named = {"image_id": row["image_id"]}
         try:
-            prepared = training.prepare(read_raw(self.blobs, row), self.recipe, self.limits)
-        except (UnusableFile, images.UnreadableImage) as error:
+            return self.of_bytes(row["image_id"], read_raw(self.blobs, row))
+        except UnusableFile as error:
+            return {"image_id": row["image_id"], "error": error.reason, "error_detail": error.detail}
+
+    def of_bytes(self, image_id: str, data: bytes, decoded: images.Picture | None = None) -> dict[str, Any]:
+        """The row of an image whose bytes are at hand, and maybe its pixels."""
+        named = {"image_id": image_id}
+        try:
+            prepared = training.prepare(data, self.recipe, self.limits, decoded)
+        except images.UnreadableImage as error:
             return {**named, "error": error.reason, "error_detail": error.detail}
         sha256 = hashlib.sha256(prepared.bytes).hexdigest()
-        path = image_path("training", parse_image_id(row["image_id"]), sha256, prepared.extension)
+        path = image_path("training", parse_image_id(image_id), sha256, prepared.extension)
         self.blobs.put(path, prepared.bytes)
         facts = {name: getattr(prepared, name) for name in PREPARED_FACTS}
         return {**named, **facts, "path": path, "sha256": sha256, "size": len(prepared.bytes)}
@@ -182,11 +229,11 @@ def read_raw(blobs: Blobs, row: Row) -> bytes:
     Raises: UnusableFile when the file is gone or has another SHA-256.
     """
     try:
-        in_root = not Path(row["path"]).is_absolute()
-        data = blobs.get(row["path"]) if in_root else archives.read_location(row["path"], MAX_FILE_BYTES)
+        in_root = not (Path(row["path"]).is_absolute() or is_remote(row["path"]))
+        data = blobs.get(row["path"]) if in_root else blobs.outside.read(row["path"], MAX_FILE_BYTES)
     except (BlobMissing, archives.LocationMissing) as error:
         raise UnusableFile("missing_file", str(error)) from None
-    except (archives.DamagedMember, archives.TooLarge, OSError) as error:
+    except (archives.DamagedMember, archives.TooLarge, AccessDenied, Unread, OSError) as error:
         raise UnusableFile("damaged_file", str(error)) from None
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise UnusableFile("damaged_file", f"{row['path']} is no longer the file that was taken in; rebuild raw_images")

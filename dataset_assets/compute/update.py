@@ -8,14 +8,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from dataset_assets.compute.engine import Engine, Loss, Row, RowFunction
 from dataset_assets.domain.schemas import Table
-from dataset_assets.storage.durable import place, remove_tree, scratch_file
+from dataset_assets.storage.durable import scratch_file
+from dataset_assets.storage.root import opened
+from dataset_assets.storage.shards import Shards
 from dataset_assets.storage.tables import Cell, Staged, Tables
 
 ROWS_PER_SHARD = 512
@@ -69,24 +70,77 @@ class Update:
     counts: Counts
 
 
-def update(
-    tables: Tables,
-    table: Table,
-    cell: Cell,
-    inputs: pl.DataFrame,
-    recipe: Recipe,
-    engine: Engine,
-    say: Callable[[str], None],
-) -> Update:
-    """Bring one partition up to date.
+@dataclass(frozen=True)
+class Job:
+    """One table to bring up to date.
 
     `inputs` has one row per image: image_id, input_key and whatever the recipe's function reads. The rows of the
-    table are the function's results, with input_key and recipe added. The caller holds the partition's lock.
+    table are the function's results, with input_key and recipe added.
+    """
+
+    table: Table
+    inputs: pl.DataFrame
+    recipe: Recipe
+
+
+def update(tables: Tables, cell: Cell, job: Job, engine: Engine, say: Callable[[str], None]) -> Update:
+    """Bring one partition up to date. The caller holds its lock."""
+    began = time.monotonic()
+    plan = _plan(tables, cell, job, say)
+    _compute(plan, plan.missing, engine, say)
+    return _finish(plan, began)
+
+
+def update_together(
+    tables: Tables, cell: Cell, jobs: Sequence[Job], together: RowFunction, engine: Engine, say: Callable[[str], None]
+) -> list[Update]:
+    """Bring partitions of several tables up to date, in one pass over the images that all of them lack.
+
+    `together` makes of each row all tables' rows, by table name, as each job's own function would. The jobs have the
+    same inputs. An image that took its worker down is tried again for each table alone: one of them may well have it.
     """
     began = time.monotonic()
+    plans = [_plan(tables, cell, job, say) for job in jobs]
+    done = _compute_together(plans, together, engine, say)
+    for plan in plans:
+        _compute(plan, plan.missing.join(done, on="image_id", how="anti"), engine, say)
+    return [_finish(plan, began) for plan in plans]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What of a partition is there already, and which inputs are still to be computed."""
+
+    tables: Tables
+    cell: Cell
+    job: Job
+    shards: Shards
+    previous: pl.LazyFrame
+    carried: pl.LazyFrame
+    reused: int
+    resumed: pl.DataFrame
+    missing: pl.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.job.table.name
+
+    def write_shard(self, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
+        """Finish rows, with the keys of their inputs, as a file: what it holds need not be computed again."""
+        mark = self.job.recipe.fingerprint
+        complete = [{**row, "input_key": key, "recipe": mark} for row, key in zip(rows, keys, strict=True)]
+        frame = self.job.table.frame(complete).sort("image_id")
+        name = hashlib.sha256("\n".join(frame.get_column("image_id")).encode()).hexdigest()[:16]
+        with scratch_file(self.tables.scratch, ".parquet") as file:
+            frame.write_parquet(file, compression="zstd")
+            self.shards.add(mark, name, file)
+
+
+def _plan(tables: Tables, cell: Cell, job: Job, say: Callable[[str], None]) -> _Plan:
+    table, inputs, recipe = job.table, job.inputs, job.recipe
     mark = recipe.fingerprint
-    work = tables.work_folder(table.name, cell)
-    _forget_other_recipes(work, mark)
+    shards = tables.shards(table.name, cell)
+    shards.forget_others(mark)
 
     previous = _previous(tables, table, cell, say)
     wanted = inputs.lazy().select("image_id", "input_key")
@@ -94,29 +148,34 @@ def update(
     if recipe.settled is not None:
         usable = usable.filter(recipe.settled)
     if recipe.file_size is not None:
-        usable = usable.join(_vanished(usable, recipe.file_size).lazy(), on="image_id", how="anti")
+        usable = usable.join(_vanished(tables, usable, recipe.file_size).lazy(), on="image_id", how="anti")
     carried = usable.join(wanted, on=["image_id", "input_key"], how="semi")
     have = carried.select("image_id").collect()
 
-    finished = _finished_shards(work / mark, table).join(wanted, on=["image_id", "input_key"], how="semi")
+    finished = _finished(shards, mark, table).join(wanted, on=["image_id", "input_key"], how="semi")
     finished = finished.join(have.lazy(), on="image_id", how="anti").unique(
         "image_id", keep="any", maintain_order=False
     )
     resumed = finished.select("image_id").collect()
-
     missing = inputs.join(pl.concat([have, resumed]), on="image_id", how="anti").sort("image_id")
-    progress = Progress(f"{table.name} {cell}", missing.height, say)
-    _compute(missing, table, recipe, engine, tables.scratch, work / mark, progress)
+    return _Plan(tables, cell, job, shards, previous, carried, have.height, resumed, missing)
 
-    dropped = previous.join(wanted, on="image_id", how="anti").select(pl.len()).collect().item()
-    counts = Counts(missing.height, resumed.height, have.height, int(dropped), time.monotonic() - began)
+
+def _finish(plan: _Plan, began: float) -> Update:
+    """Stage what was carried over and computed, or keep the table where nothing changed."""
+    tables, cell, table = plan.tables, plan.cell, plan.job.table
+    wanted = plan.job.inputs.lazy().select("image_id", "input_key")
+    dropped = plan.previous.join(wanted, on="image_id", how="anti").select(pl.len()).collect().item()
+    seconds = time.monotonic() - began
+    counts = Counts(plan.missing.height, plan.resumed.height, plan.reused, int(dropped), seconds)
     if not (counts.computed or counts.resumed or counts.dropped) and tables.commit_of(table.name, cell):
         return Update(tables.unchanged(table, cell), counts)
-    made = pl.concat([resumed, missing.select("image_id")]).get_column("image_id")
-    computed = _finished_shards(work / mark, table).join(made.to_frame().lazy(), on="image_id", how="semi")
+    mark = plan.job.recipe.fingerprint
+    made = pl.concat([plan.resumed, plan.missing.select("image_id")]).get_column("image_id")
+    computed = _finished(plan.shards, mark, table).join(made.to_frame().lazy(), on="image_id", how="semi")
     computed = computed.join(wanted, on=["image_id", "input_key"], how="semi").unique("image_id", keep="any")
-    staged = tables.stage(table, cell, pl.concat([carried, computed]), mark)
-    return Update(replace(staged, computed_ids=tuple(made.sort())), counts)
+    staged = tables.stage(table, cell, pl.concat([plan.carried, computed]), mark)
+    return Update(replace(staged, computed_ids=made.sort()), counts)
 
 
 def _previous(tables: Tables, table: Table, cell: Cell, say: Callable[[str], None]) -> pl.LazyFrame:
@@ -130,62 +189,83 @@ def _previous(tables: Tables, table: Table, cell: Cell, say: Callable[[str], Non
     return previous
 
 
-def _vanished(rows: pl.LazyFrame, file_size: Callable[[str], int | None]) -> pl.DataFrame:
+def _vanished(tables: Tables, rows: pl.LazyFrame, file_size: Callable[[str], int | None]) -> pl.DataFrame:
     """The images whose stored file is gone or has another size."""
     stored = rows.filter(pl.col("path").is_not_null()).select("image_id", "path", "size").collect()
-    wrong = [image_id for image_id, path, size in stored.iter_rows() if file_size(path) != size]
+    sizes = opened(tables.root).each(file_size, stored.get_column("path"))
+    wrong = [image_id for (image_id, _, size), found in zip(stored.iter_rows(), sizes, strict=True) if found != size]
     return pl.DataFrame({"image_id": wrong}, schema={"image_id": pl.String})
 
 
-def _compute(
-    missing: pl.DataFrame,
-    table: Table,
-    recipe: Recipe,
-    engine: Engine,
-    scratch: Path,
-    folder: Path,
-    progress: "Progress",
-) -> None:
+def _compute(plan: _Plan, missing: pl.DataFrame, engine: Engine, say: Callable[[str], None]) -> None:
     """Compute rows shard by shard; each finished shard becomes a file, so that a stop loses no more than one."""
-    keys = dict(missing.select("image_id", "input_key").iter_rows())
+    recipe = plan.job.recipe
+    progress = Progress(f"{plan.name} {plan.cell}", missing.height, say)
     rows: list[dict[str, Any]] = []
-    for batch in engine.run(recipe.function, _batches(missing, recipe.rows_per_batch)):
+    in_hand = _InHand()
+    for batch in engine.run(recipe.function, in_hand.batches(missing, recipe.rows_per_batch)):
         rows += batch.results + [recipe.lost(row, loss) for row, loss in batch.lost]
         progress.advance(len(batch.results) + len(batch.lost))
         if len(rows) >= ROWS_PER_SHARD:
-            _write_shard(rows, keys, table, recipe.fingerprint, scratch, folder)
+            plan.write_shard(rows, in_hand.take(rows))
             rows = []
     if rows:
-        _write_shard(rows, keys, table, recipe.fingerprint, scratch, folder)
+        plan.write_shard(rows, in_hand.take(rows))
     progress.finish()
 
 
-def _batches(frame: pl.DataFrame, size: int) -> Iterator[Sequence[Row]]:
-    for part in frame.iter_slices(size):
-        yield part.to_dicts()
+def _compute_together(
+    plans: Sequence[_Plan], together: RowFunction, engine: Engine, say: Callable[[str], None]
+) -> pl.DataFrame:
+    """Compute the rows that all tables lack, shard by shard. Returns: image_id of those that were made."""
+    shared = plans[0].missing
+    for plan in plans[1:]:
+        shared = shared.join(plan.missing, on=["image_id", "input_key"], how="semi")
+    progress = Progress(f"{' and '.join(plan.name for plan in plans)} {plans[0].cell}", shared.height, say)
+    rows: list[dict[str, Any]] = []
+    done = [pl.Series("image_id", dtype=pl.String)]
+
+    in_hand = _InHand()
+
+    def write() -> None:
+        of_first = [row[plans[0].name] for row in rows]
+        keys = in_hand.take(of_first)
+        for plan in plans:
+            plan.write_shard([row[plan.name] for row in rows], keys)
+        done.append(pl.Series("image_id", [row["image_id"] for row in of_first]))
+        rows.clear()
+
+    for batch in engine.run(together, in_hand.batches(shared, min(plan.job.recipe.rows_per_batch for plan in plans))):
+        rows += batch.results
+        progress.advance(len(batch.results) + len(batch.lost))
+        if len(rows) >= ROWS_PER_SHARD:
+            write()
+    if rows:
+        write()
+    progress.finish()
+    return pl.concat(done).to_frame()
 
 
-def _write_shard(
-    rows: list[dict[str, Any]], keys: Mapping[str, str], table: Table, mark: str, scratch: Path, folder: Path
-) -> None:
-    complete = [{**row, "input_key": keys[row["image_id"]], "recipe": mark} for row in rows]
-    frame = table.frame(complete).sort("image_id")
-    name = hashlib.sha256("\n".join(frame.get_column("image_id")).encode()).hexdigest()[:16]
-    with scratch_file(scratch, ".parquet") as file:
-        frame.write_parquet(file, compression="zstd")
-        place(file, folder / f"{name}.parquet")
+class _InHand:
+    """The inputs that are being computed: only of these are there Python objects, however many a partition has."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+
+    def batches(self, missing: pl.DataFrame, size: int) -> Iterator[Sequence[Row]]:
+        for part in missing.iter_slices(size):
+            rows = part.to_dicts()
+            self._keys.update((row["image_id"], row["input_key"]) for row in rows)
+            yield rows
+
+    def take(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The input keys of rows that were computed."""
+        return [self._keys.pop(row["image_id"]) for row in rows]
 
 
-def _finished_shards(folder: Path, table: Table) -> pl.LazyFrame:
-    files = sorted(folder.glob("*.parquet"))
+def _finished(shards: Shards, mark: str, table: Table) -> pl.LazyFrame:
+    files = shards.files(mark)
     return pl.scan_parquet(files, hive_partitioning=False) if files else table.empty().lazy()
-
-
-def _forget_other_recipes(work: Path, mark: str) -> None:
-    """Shards of a recipe that is no longer asked for can never be used."""
-    for folder in work.glob("*"):
-        if folder.name != mark:
-            remove_tree(folder)
 
 
 class Progress:

@@ -21,6 +21,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # The largest lawful profiles are CMYK tables of under 3 MB.
 MAX_PROFILE_BYTES = 4_000_000
 
+# A pixel beside one of less alpha than this is on the rim of a drawing.
+_SEE_THROUGH = 128
+_RIM_WEIGHT = 0.9
+
 # sRGB profiles differ among themselves by 1 in 255; the next colour space by 50 and more.
 _SRGB_TOLERANCE = 2
 
@@ -167,21 +171,49 @@ def _convert(plain: Image.Image, embedded: bytes) -> Image.Image | None:
 def opposite_background(image: Image.Image) -> Rgb:
     """Black or white, whichever is further from what can be seen: the luma of each pixel, weighted by its alpha.
 
+    What lies beside transparency weighs nine tenths, for it is what would be lost: a bright drawing with a black
+    outline keeps it on white, although white is less opposite to the drawing as a whole.
     Middling, opaque and empty images get white. Black or white keeps any drawing visible, where a literal complement
     would put grey behind grey. Source: Danbooru2021, "Transparent background images".
     """
-    pixels = np.asarray(_thumbnail(image.convert("RGBA")), np.float32)
+    small = _thumbnail(image.convert("RGBA"))
+    pixels = np.asarray(small, np.float32)
     alpha = pixels[..., 3]
     if alpha.max() == 0 or alpha.min() == 255:
         return WHITE
-    luma = (pixels[..., :3] @ LUMA * alpha).sum() / alpha.sum()
-    return BLACK if luma > 127.5 else WHITE
+    luma = pixels[..., :3] @ LUMA
+    brightness = _mean(luma, alpha)
+    rim = np.where(_grown(alpha < _SEE_THROUGH), alpha, 0)
+    if rim.any():
+        brightness += _RIM_WEIGHT * (_mean(luma, rim) - brightness)
+    return BLACK if brightness > 127.5 else WHITE
 
 
-def _thumbnail(rgba: Image.Image, side: int = 256) -> Image.Image:
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """A mask and its neighbours on all eight sides."""
+    for axis in (0, 1):
+        there, back = np.roll(mask, 1, axis), np.roll(mask, -1, axis)
+        np.moveaxis(there, axis, 0)[0] = np.moveaxis(back, axis, 0)[-1] = False  # edges are no neighbours
+        mask = mask | there | back
+    return mask
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    return float((values * weights).sum() / weights.sum())
+
+
+def _thumbnail(rgba: Image.Image, side: int = 1024) -> Image.Image:
     """The image in small, each pixel the mean of those it stands for, so that thin lines count."""
     factor = -(-max(rgba.size) // side)
     return rgba.reduce(factor) if factor > 1 else rgba
+
+
+def edge_is_clear(image: Image.Image) -> bool:
+    """Whether the edge of an RGB or RGBA image is transparent for the most part: what lies behind goes on beyond it."""
+    if image.mode != "RGBA":
+        return False
+    alpha = np.asarray(image.getchannel("A"))
+    return float(np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]]).mean()) < _SEE_THROUGH
 
 
 def flatten(image: Image.Image, background: Rgb | None = None) -> tuple[Image.Image, Rgb | None]:

@@ -68,20 +68,25 @@ def fit_within(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 
 
 def shrink(image: Image.Image, max_side: int, spare: float = 2.0) -> Image.Image:
-    """An image as L, LA, RGB, RGBA or CMYK of 8 bits, at most `max_side` large.
+    """An image as L, LA, RGB, RGBA or CMYK of 8 bits, at most `max_side` large, made as `shrink_to` makes it."""
+    size = fit_within(image.size, max_side)
+    if size == image.size:
+        return colour.unpack(image)
+    result = shrink_to(image, size, spare)
+    result.info = {name: image.info[name] for name in ("icc_profile", "exif") if name in image.info}
+    return result
+
+
+def shrink_to(image: Image.Image, size: tuple[int, int], spare: float) -> Image.Image:
+    """An image as L, LA, RGB, RGBA or CMYK of 8 bits, of a smaller size.
 
     Bicubic, after a mean over whole blocks down to `spare` times the size. Pillow weighs colours by their alpha, so
     that what is hidden under transparency does not bleed into edges. Large images are never copied whole.
     """
-    size = fit_within(image.size, max_side)
-    if size == image.size:
-        return colour.unpack(image)
     factor = max(1, int(max(image.size) / max(size) / spare))
     small = _mean_of_blocks(image, factor)
     box = (0, 0, image.width / factor, image.height / factor)  # without what the last blocks lack
-    result = small.resize(size, Image.Resampling.BICUBIC, box)
-    result.info = {name: image.info[name] for name in ("icc_profile", "exif") if name in image.info}
-    return result
+    return small.resize(size, Image.Resampling.BICUBIC, box)
 
 
 def overview(image: Image.Image) -> tuple[Image.Image, colour.Rgb | None]:

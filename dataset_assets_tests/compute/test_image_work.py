@@ -7,6 +7,7 @@ import pytest
 
 from dataset_assets.compute.image_work import (
     Judge,
+    JudgeAndPrepare,
     Prepare,
     TakeIn,
     UnusableFile,
@@ -15,6 +16,7 @@ from dataset_assets.compute.image_work import (
     lost_training_image,
     read_raw,
 )
+from dataset_assets.compute.local import LocalEngine
 from dataset_assets.domain.images import LIMITS
 from dataset_assets.domain.schemas import IMAGE_FACTS, RAW_IMAGES, TRAINING_IMAGES
 from dataset_assets.domain.states import is_lawful
@@ -159,6 +161,57 @@ def test_a_stored_file_that_is_gone_or_changed_is_an_error_in_its_row(
     [gone] = work([row])
 
     assert (changed["error"], gone["error"]) == ("damaged_file", "missing_file")
+
+
+PICTURES = {
+    "png": picture(5, (300, 200)),
+    "jpeg": picture(6, (1200, 900), "JPEG"),
+    "webp": picture(7, (300, 200), "WEBP"),
+    "cut short": picture(6, (1200, 900), "JPEG")[:-300],
+    "no image": b"\x89PNG\r\n\x1a\n" + bytes(50),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_both_in_one_pass_are_what_each_alone_would_be(tmp_path: Path, blobs: Blobs, name: str) -> None:
+    row = take_in(blobs, write(tmp_path, PICTURES[name]))
+    judge, prepare = Judge(blobs, LIMITS), Prepare(blobs, TrainingRecipe(max_side=100), LIMITS)
+
+    assert JudgeAndPrepare(judge, prepare)([row]) == [
+        {"image_facts": judge([row])[0], "training_images": prepare([row])[0]}
+    ]
+
+
+def test_a_stored_file_that_is_gone_is_an_error_in_both_rows(tmp_path: Path, blobs: Blobs) -> None:
+    row = take_in(blobs, write(tmp_path, PNG))
+    (blobs.root / row["path"]).unlink()
+    judge, prepare = Judge(blobs, LIMITS), Prepare(blobs, TrainingRecipe(), LIMITS)
+
+    assert JudgeAndPrepare(judge, prepare)([row]) == [
+        {"image_facts": judge([row])[0], "training_images": prepare([row])[0]}
+    ]
+
+
+def test_one_pass_reads_a_file_once(tmp_path: Path, blobs: Blobs) -> None:
+    class Counted(Blobs):
+        reads = 0
+
+        def get(self, path: str) -> bytes:
+            Counted.reads += 1
+            return super().get(path)
+
+    row = take_in(blobs, write(tmp_path, PNG))
+    counted = Counted(blobs.root)
+    JudgeAndPrepare(Judge(counted, LIMITS), Prepare(counted, TrainingRecipe(), LIMITS))([row])
+    assert Counted.reads == 1
+
+
+def test_a_training_image_is_the_same_in_another_process(tmp_path: Path, blobs: Blobs) -> None:
+    rows = [take_in(blobs, write(tmp_path, PICTURES[name])) for name in ("png", "jpeg", "webp")]
+    prepare = Prepare(blobs, TrainingRecipe(max_side=100), LIMITS)
+    [batch] = LocalEngine(workers=1).run(prepare, [rows])
+
+    assert batch.results == prepare(rows)
 
 
 def test_rows_of_lost_workers_fit_their_tables() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dataset_assets.compute import update as update_module
 from dataset_assets.compute.engine import Batch, InlineEngine, Row, RowFunction
-from dataset_assets.compute.update import Progress, Recipe, Update, update
+from dataset_assets.compute.update import Job, Progress, Recipe, Update, update, update_together
 from dataset_assets.domain.schemas import INPUT_KEY, RECIPE, Column, Table
 from dataset_assets.storage.tables import Cell, Tables
 
@@ -76,7 +76,7 @@ def tables(tmp_path: Path) -> Tables:
 
 
 def run(tables: Tables, inputs: pl.DataFrame, how: Recipe, engine: InlineEngine | None = None) -> Update:
-    made = update(tables, LENGTHS, CELL, inputs, how, engine or InlineEngine(), lambda line: None)
+    made = update(tables, CELL, Job(LENGTHS, inputs, how), engine or InlineEngine(), lambda line: None)
     tables.commit(made.staged, "run")
     return made
 
@@ -148,7 +148,7 @@ def test_a_stopped_run_resumes_from_its_finished_shards_and_ends_with_the_same_b
     given = words(*("x" * length for length in range(1, 12)))
     undisturbed = run(Tables(tmp_path / "undisturbed"), given, recipe(Count()))
     with pytest.raises(Stopped):
-        update(tables, LENGTHS, CELL, given, recipe(Count()), StopsAfter(batches), lambda line: None)
+        update(tables, CELL, Job(LENGTHS, given, recipe(Count())), StopsAfter(batches), lambda line: None)
     assert not tables.file("lengths", CELL).exists()
 
     count = Count()
@@ -157,7 +157,7 @@ def test_a_stopped_run_resumes_from_its_finished_shards_and_ends_with_the_same_b
     assert made.counts.resumed == 2 * batches
     assert len(count.asked) == 11 - 2 * batches
     assert made.staged.sha256 == undisturbed.staged.sha256
-    assert not tables.work_folder("lengths", CELL).exists()
+    assert not list((tables.root / "_work").rglob("*.parquet"))
 
 
 def test_shards_of_a_stopped_run_are_not_used_for_inputs_that_changed_meanwhile(
@@ -165,7 +165,7 @@ def test_shards_of_a_stopped_run_are_not_used_for_inputs_that_changed_meanwhile(
 ) -> None:
     monkeypatch.setattr(update_module, "ROWS_PER_SHARD", 2)
     with pytest.raises(Stopped):
-        update(tables, LENGTHS, CELL, words("a", "b", "c", "d"), recipe(Count()), StopsAfter(1), lambda line: None)
+        update(tables, CELL, Job(LENGTHS, words("a", "b", "c", "d"), recipe(Count())), StopsAfter(1), lambda line: None)
     made = run(tables, words("AAAA", "b", "c", "d"), recipe(Count()))
 
     assert made.counts.resumed == 1
@@ -189,7 +189,7 @@ def test_an_empty_input_makes_an_empty_table(tables: Tables) -> None:
 def test_the_history_tells_which_run_made_each_row(tables: Tables) -> None:
     how = recipe(Count())
     for run_id, given in (("first", words("a", "bb")), ("second", words("a", "BBB"))):
-        made = update(tables, LENGTHS, CELL, given, how, InlineEngine(), lambda line: None)
+        made = update(tables, CELL, Job(LENGTHS, given, how), InlineEngine(), lambda line: None)
         tables.commit(made.staged, run_id)
 
     assert tables.history("lengths", CELL).select("run_id").collect().get_column("run_id").to_list() == [
@@ -208,3 +208,89 @@ def test_progress_tells_share_rate_and_time_left_every_few_seconds() -> None:
 
     assert said[0] == "image_facts danbooru|2019: 600 of 1,000 (60.0 %), 100 rows/s, 4.0 s left"
     assert said[1] == "image_facts danbooru|2019: 600 rows in 10.0 s, 60 rows/s"
+
+
+CAPITALS = Table(
+    "capitals", "image", (LENGTHS.columns[0], Column("word", pl.String, "in capitals"), *LENGTHS.columns[2:])
+)
+
+
+class Capitals:
+    """Writes words in capitals, and remembers which it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        self.asked += [row["word"] for row in rows]
+        return [{"image_id": row["image_id"], "word": row["word"].upper()} for row in rows]
+
+
+class CountAndCapitals(Capitals):
+    def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        both = zip(Count()(rows), super().__call__(rows), strict=True)
+        return [{"lengths": counted, "capitals": written} for counted, written in both]
+
+
+def run_together(
+    tables: Tables, given: pl.DataFrame, versions: tuple[str, str] = ("1", "1"), engine: InlineEngine | None = None
+) -> tuple[list[str], list[str], list[str], list[Update]]:
+    """Words asked in the common pass, for lengths alone and for capitals alone; and what was made."""
+    count, capitals, both = Count(), Capitals(), CountAndCapitals()
+    jobs = [Job(LENGTHS, given, recipe(count, versions[0])), Job(CAPITALS, given, recipe(capitals, versions[1]))]
+    made = update_together(tables, CELL, jobs, both, engine or InlineEngine(), lambda line: None)
+    for one in made:
+        tables.commit(one.staged, "run")
+    return both.asked, count.asked, capitals.asked, made
+
+
+def test_two_tables_are_made_in_one_pass_and_are_what_each_alone_would_be(tmp_path: Path) -> None:
+    together, alone = Tables(tmp_path / "together"), Tables(tmp_path / "alone")
+    both, lengths, capitals, made = run_together(together, words("a", "bb", "ccc"))
+    run(alone, words("a", "bb", "ccc"), recipe(Count()))
+
+    assert (both, lengths, capitals) == (["a", "bb", "ccc"], [], [])
+    assert [one.counts.computed for one in made] == [3, 3]
+    assert together.scan(LENGTHS, CELL).collect().equals(alone.scan(LENGTHS, CELL).collect())
+    assert together.scan(CAPITALS, CELL).collect().get_column("word").to_list() == ["A", "BB", "CCC"]
+
+
+def test_what_only_one_table_lacks_is_computed_for_it_alone(tables: Tables) -> None:
+    run_together(tables, words("a", "bb"))
+    both, lengths, capitals, made = run_together(tables, words("a", "bb", "ccc"), versions=("1", "2"))
+
+    assert (both, lengths, capitals) == (["ccc"], [], ["a", "bb"])
+    assert [(one.counts.computed, one.counts.reused) for one in made] == [(1, 2), (3, 0)]
+
+
+def test_a_pass_with_nothing_changed_asks_nothing(tables: Tables) -> None:
+    first = run_together(tables, words("a", "bb"))[3]
+    both, lengths, capitals, made = run_together(tables, words("a", "bb"))
+
+    assert (both, lengths, capitals) == ([], [], [])
+    assert [one.staged.data_version for one in made] == [one.staged.data_version for one in first]
+
+
+def test_a_stopped_pass_goes_on_from_its_shards(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update_module, "ROWS_PER_SHARD", 2)
+    with pytest.raises(Stopped):
+        run_together(tables, words("a", "b", "c", "d"), engine=StopsAfter(1))
+    both, _, _, made = run_together(tables, words("a", "b", "c", "d"))
+
+    assert both == ["c", "d"]
+    assert [(one.counts.computed, one.counts.resumed) for one in made] == [(2, 2), (2, 2)]
+
+
+class LosesTheCommonPass(InlineEngine):
+    """An engine whose workers die of the second row of a batch when both tables are made, and not of one alone."""
+
+    def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
+        engine = LosesSecondRow() if isinstance(function, CountAndCapitals) else InlineEngine()
+        return engine.run(function, batches)
+
+
+def test_an_image_that_is_too_much_for_the_common_pass_is_tried_for_each_table_alone(tables: Tables) -> None:
+    both, lengths, capitals, _ = run_together(tables, words("a", "bb"), engine=LosesTheCommonPass())
+
+    assert (both, lengths, capitals) == (["a"], ["bb"], ["bb"])
+    assert tables.scan(LENGTHS, CELL).collect().get_column("error").null_count() == 2
