@@ -6,10 +6,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-all lint bench-metadata bench-queries clean
+.PHONY: help demo ui test test-all lint bench-metadata bench-queries bench-images bench-resize \
+  bench-lossless bench-fetch bench-duplicates bench-rebuild clean
 
 help:   ## Show the targets.
-	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(READY)   ## Draw the sample and run the whole graph on it.
 	$(BIN)/dataset-assets demo
@@ -42,6 +43,36 @@ POSTS ?= 500000
 
 bench-queries: $(READY)   ## Measure how fast tags are searched, beside SQLite and a list column (POSTS=500000).
 	$(BIN)/python -m benchmarks.tag_queries --posts $(POSTS)
+
+HASHES   ?= 1000000
+PICTURES ?= $(wildcard ../shared/data/openclipart_mirror/original)
+
+bench-duplicates: $(READY)   ## Measure how fast near-duplicates are found (HASHES=1000000 PICTURES=folder), beside faiss.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python faiss-cpu
+	$(BIN)/python -m benchmarks.near_duplicates --hashes $(HASHES) $(if $(PICTURES),--pictures $(PICTURES))
+
+IMG2DATASET := benchmarks/_data/img2dataset/bin/python
+
+# img2dataset has an environment of its own; it does not run on Python 3.13.
+$(IMG2DATASET):
+	$(PYTHON) -m venv benchmarks/_data/img2dataset
+	$(IMG2DATASET) -m pip install --quiet --disable-pip-version-check 'img2dataset==1.47.0'
+
+bench-resize: $(READY) $(IMG2DATASET)   ## Measure how fast training images are made, beside img2dataset's resizer (IMAGES=folder).
+	$(BIN)/python -m benchmarks.resize --img2dataset $(IMG2DATASET) --rounds $(ROUNDS) $(IMAGES)
+
+FETCHED ?= 4000
+
+bench-lossless: $(READY)   ## Measure lossless recompression, beside optipng and jpegoptim where they are installed (IMAGES=folder).
+	$(BIN)/python -m benchmarks.lossless $(IMAGES)
+
+bench-rebuild: $(READY)   ## Measure a rebuild of images with nothing and with 1 % changed, and with two workers.
+	$(BIN)/python -m benchmarks.image_rebuild
+
+bench-images: bench-resize bench-lossless bench-fetch bench-duplicates bench-rebuild   ## All benchmarks of images, one after another.
+
+bench-fetch: $(READY) $(IMG2DATASET)   ## Measure how fast images are fetched, beside img2dataset and curl (FETCHED=8000).
+	$(BIN)/python -m benchmarks.fetch --img2dataset $(IMG2DATASET) --images $(FETCHED) --rounds $(ROUNDS)
 
 clean:   ## Remove what the targets above made.
 	rm -rf $(VENV) demo .dagster_home benchmarks/_data

@@ -140,7 +140,8 @@ def difference(config: DatasetConfig, source: str, older: str, newer: str) -> pl
 
     first, second = export(config, source, older), export(config, source, newer)
     files = [str(Snapshots(config.root_path).intact(one)) for one in (first, second)]
-    with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(config.root_path / "_tmp")}) as connection:
+    scratch = str(Tables(config.root_path).scratch)
+    with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": scratch}) as connection:
         for name, file in zip(("older", "newer"), files, strict=True):
             quoted = file.replace("'", "''")
             connection.execute(f"CREATE VIEW {name} AS FROM read_parquet('{quoted}', hive_partitioning = false)")

@@ -1,6 +1,11 @@
-"""The catalog: a DuckDB file with a view for each table, for people who ask in SQL."""
+"""The catalog: a DuckDB file with a view for each table, for people who ask in SQL.
 
-from collections.abc import Sequence
+Of a root in a bucket it is a script: DuckDB looks at a view's files when the view is made, and reads `s3://` only with
+an extension that it downloads, which is for whoever runs the script to decide.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +14,10 @@ import polars as pl
 
 from dataset_assets.assets.graph import OWNERS, table_metadata
 from dataset_assets.domain.schemas import Column, Table
+from dataset_assets.places import Place, S3Place
 from dataset_assets.resources import Dataset, cell_of
-from dataset_assets.storage.durable import place, scratch_file
+from dataset_assets.storage.durable import scratch_file
+from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Staged, Tables
 
 if TYPE_CHECKING:
@@ -45,21 +52,28 @@ def catalog_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
 
 
 def catalog(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-    """A DuckDB file over all tables, to be opened by any DuckDB: one row per view."""
+    """A DuckDB file over all tables, to be opened by any DuckDB: one row per view.
+
+    Of a root in a bucket, a script that makes the views: `duckdb -init catalog.sql`.
+    """
     import duckdb
 
-    target = catalog_file(dataset.config.root_path)
-    with scratch_file(dataset.tables.scratch, ".duckdb") as file:
+    tables, root = dataset.tables, opened(dataset.config.root_path)
+    with scratch_file(tables.scratch, ".duckdb") as file:
         with duckdb.connect(file) as connection:
-            views = create_views(connection, dataset.tables)
-        place(file, target)
-    staged = dataset.tables.stage(CATALOG, cell_of(context), views)
-    return dataset.result(context, staged, {"duckdb_file": dg.MetadataValue.path(str(target))})
+            views = create_views(connection, tables)
+        if not root.is_bucket:
+            root.put_file(catalog_name(dataset.config.root_path), file)
+    if root.is_bucket:
+        root.put(catalog_name(dataset.config.root_path), script(tables).encode())
+    staged = tables.stage(CATALOG, cell_of(context), views)
+    shown = root.shown(catalog_name(dataset.config.root_path))
+    return dataset.result(context, staged, {"catalog_file": dg.MetadataValue.path(shown)})
 
 
-def catalog_file(root: Path) -> Path:
-    """Where the DuckDB file lies."""
-    return root / "catalog.duckdb"
+def catalog_name(root: Place) -> str:
+    """What the catalog is called below a root."""
+    return "catalog.duckdb" if isinstance(root, Path) else "catalog.sql"
 
 
 def create_views(connection: "duckdb.DuckDBPyConnection", tables: Tables) -> pl.DataFrame:
@@ -67,44 +81,78 @@ def create_views(connection: "duckdb.DuckDBPyConnection", tables: Tables) -> pl.
 
     Returns: the rows of `catalog`. A table `subset/sfw` is the view `subset.sfw`.
     """
-    rows = []
-    for name in table_names(tables):
-        if "/" in name:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(name.split('/')[0])}")
-        view = ".".join(_quoted(part) for part in name.split("/"))
-        connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {_parquet(tables, name)}")  # noqa: S608 - quoted
+    names, rows = table_names(tables), []
+    for statement in _statements(tables, names, partial(_files_here, tables)):
+        connection.execute(statement)
+    for name in names:
         cells = tables.cells(name)
-        count = sum(commit.rows for cell in cells if (commit := tables.commit_of(name, cell)) is not None)
+        count = sum(commit.rows for commit in tables.commits(name, cells) if commit is not None)
         rows.append({"view": name.replace("/", "."), "table": name, "partitions": len(cells), "rows": count})
-    if subsets := [name for name in table_names(tables) if name.startswith("subset/")]:
-        connection.execute(f"CREATE VIEW funnel AS {' UNION ALL '.join(_funnel(name) for name in subsets)}")
+    if any(name.startswith("subset/") for name in names):
         rows.append({"view": "funnel", "table": "subset/*", "partitions": 0, "rows": 0})
     return CATALOG.frame(rows)
 
 
+def script(tables: Tables) -> str:
+    """The same views as a script over the files of a bucket."""
+    shown = opened(tables.root).shown
+    statements = _statements(tables, table_names(tables), lambda name: _text(shown(f"tables/{name}/**/data.parquet")))
+    lines = ["INSTALL httpfs", "LOAD httpfs", f"CREATE OR REPLACE SECRET ({_secret(tables.root)})"]
+    return "".join(f"{line};\n" for line in [*lines, *statements])
+
+
+def _secret(at: Place) -> str:
+    """How DuckDB finds the bucket, and where it looks for credentials; none is named here."""
+    parts = ["TYPE s3", "PROVIDER credential_chain"]
+    if isinstance(at, S3Place) and at.region:
+        parts.append(f"REGION {_text(at.region)}")
+    if isinstance(at, S3Place) and at.endpoint_url:
+        scheme, _, host = at.endpoint_url.rstrip("/").partition("://")
+        parts += [f"ENDPOINT {_text(host)}", "URL_STYLE 'path'", f"USE_SSL {str(scheme == 'https').lower()}"]
+    return ", ".join(parts)
+
+
+def _statements(tables: Tables, names: list[str], files: Callable[[str], str]) -> Iterator[str]:
+    """What makes the views; `files` gives a table's files as DuckDB names them."""
+    for name in names:
+        if "/" in name:
+            yield f"CREATE SCHEMA IF NOT EXISTS {_quoted(name.split('/')[0])}"
+        view = ".".join(_quoted(part) for part in name.split("/"))
+        yield f"CREATE VIEW {view} AS SELECT * FROM {_parquet(tables, name, files(name))}"  # noqa: S608 - quoted
+    if subsets := [name for name in names if name.startswith("subset/")]:
+        yield f"CREATE VIEW funnel AS {' UNION ALL '.join(_funnel(name) for name in subsets)}"
+
+
 def table_names(tables: Tables) -> list[str]:
     """The tables that exist, by name; the catalog itself is none of them."""
-    top = tables.root / "tables"
-    files = top.glob("**/data.parquet")
-    names = {"/".join(part for part in file.relative_to(top).parts[:-1] if "=" not in part) for file in files}
-    return sorted(names - {CATALOG.name})
+    return [name for name in tables.names() if name != CATALOG.name]
 
 
-def _parquet(tables: Tables, name: str) -> str:
-    files = str(tables.root / "tables" / name / "**" / "data.parquet").replace("'", "''")
+def _files_here(tables: Tables, name: str) -> str:
+    """A table's files on this machine: a pattern, so that a view knows later partitions too; of a bucket, copies."""
+    if isinstance(tables.root, Path):
+        return _text(str(tables.root / "tables" / name / "**" / "data.parquet"))
+    return f"[{', '.join(_text(str(file)) for file in tables.files(name))}]"
+
+
+def _parquet(tables: Tables, name: str, files: str) -> str:
     # Their own `source` is what the export says: where the uploader found the image.
     if name in ("source_snapshot", "vanished_records"):
-        return f"read_parquet('{files}', hive_partitioning = false, union_by_name = true)"
+        return f"read_parquet({files}, hive_partitioning = false, union_by_name = true)"
     if not any(cell.source for cell in tables.cells(name)):  # a table over all sources: no folder names one
-        return f"read_parquet('{files}', hive_partitioning = false)"
+        return f"read_parquet({files}, hive_partitioning = false)"
     types = "{'source': VARCHAR, 'year': INTEGER}" if any(c.year for c in tables.cells(name)) else "{'source': VARCHAR}"
-    return f"read_parquet('{files}', hive_partitioning = true, union_by_name = true, hive_types = {types})"
+    return f"read_parquet({files}, hive_partitioning = true, union_by_name = true, hive_types = {types})"
 
 
 def _funnel(name: str) -> str:
     subset = name.partition("/")[2]
     columns = f"'{subset}' AS subset, source, year, drop_reason, count(*) AS images"
     return f"SELECT {columns} FROM {_quoted('subset')}.{_quoted(subset)} GROUP BY ALL"  # noqa: S608 - names of a-z, 0-9, _
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

@@ -10,21 +10,26 @@ from dataset_assets.assets.graph import Graph
 from dataset_assets.config import GalleryDlSource, Source
 from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_EMBEDDINGS, PUBLISHED_TAGS
 from dataset_assets.domain.collection_window import is_outside, window_in_name
+from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, PICTURE_HASHES
 from dataset_assets.domain.families import FAMILIES
 from dataset_assets.domain.metadata_doubts import METADATA_DOUBTS
+from dataset_assets.domain.optimized_images import OPTIMIZED_IMAGES
 from dataset_assets.domain.pixiv_works import PIXIV_WORKS
 from dataset_assets.domain.schemas import TABLES, SchemaMismatch, Table, require_schema, subset
-from dataset_assets.domain.states import REASONS
+from dataset_assets.domain.states import KEPT_REASONS, REASONS
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources.danbooru_side_tables import ARTIST_COMMENTARIES, NOTES, POOLS
 
 UNIT_LENGTH_TOLERANCE = 2e-3  # float16 keeps 11 bits: a unit vector of 768 numbers is off by less
 SHOWN = 5
+SAME_FILE_IMAGES = 20  # a picture of so many posts is no picture of any of them
 ROWS_AT_A_TIME = 1_000_000
 PUBLISHED = {table.name: table for table in (CAPTIONS, PUBLISHED_TAGS, PUBLISHED_EMBEDDINGS)}
 OF_SOURCES = {
-    table.name: table for table in (PIXIV_WORKS, FAMILIES, POOLS, ARTIST_COMMENTARIES, NOTES, METADATA_DOUBTS)
+    table.name: table
+    for table in (PIXIV_WORKS, FAMILIES, POOLS, ARTIST_COMMENTARIES, NOTES, METADATA_DOUBTS, PICTURE_HASHES)
 }
+ACROSS_SOURCES = {NEAR_DUPLICATES.name: NEAR_DUPLICATES}
 
 Verdict = tuple[bool, dict[str, int | str]]
 Rows = Callable[[str], pl.LazyFrame]
@@ -42,6 +47,10 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         *(_check(graph, name, matches_schema, table=table) for name, table in OF_SOURCES.items()),
         _check(graph, "pixiv_works", has_one_row_per_image, of="pixiv_works"),
         _check(graph, "families", has_one_row_per_image, of="families"),
+        _check(graph, "picture_hashes", has_one_row_per_image, of="picture_hashes"),
+        _check(graph, "near_duplicates", matches_schema, table=NEAR_DUPLICATES),
+        _check(graph, "near_duplicates", has_one_row_per_image, of="near_duplicates"),
+        _check(graph, "near_duplicates", has_every_duplicate_beside_its_leader, distance=_most_apart(graph)),
         _check(graph, "families", has_every_child_below_its_parent),
         _check(graph, "pools", has_one_post_at_each_place),
         *(_advice(graph, name, has_no_line_that_could_not_be_read, graph.partitions.source) for name in _dumps(graph)),
@@ -54,8 +63,14 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         _advice(graph, "source_snapshot", has_as_many_records_as_its_publisher_says, graph.partitions.source),
         _advice(graph, "image_metadata", is_of_the_days_that_were_scraped, graph.partitions.source_year),
         _check(graph, "raw_images", has_every_listed_image_in_one_state),
+        _advice(graph, "raw_images", has_no_picture_under_many_names, graph.partitions.source_year),
         _check(graph, "image_facts", has_a_row_for_every_stored_image, of="image_facts"),
         _check(graph, "training_images", has_a_row_for_every_stored_image, of="training_images"),
+        _check(graph, "optimized_images", matches_schema, table=OPTIMIZED_IMAGES),
+        _check(graph, "optimized_images", has_one_row_per_image, of="optimized_images"),
+        _check(graph, "optimized_images", has_a_row_for_every_stored_image, of="optimized_images"),
+        _check(graph, "optimized_images", has_the_pixels_of_its_original),
+        _check(graph, "optimized_images", is_never_larger_than_its_original),
         _check(graph, "clip_embeddings", has_a_row_for_every_training_image),
         _check(graph, "clip_embeddings", has_finite_vectors_of_unit_length),
         *(_check(graph, name, has_a_row_for_every_candidate, of=name) for name in subsets),
@@ -72,14 +87,19 @@ def _check(graph: Graph, asset: str, verdict: Callable[..., Verdict], **argument
         passed, found = verdict(rows, **arguments)
         return dg.AssetCheckResult(passed=passed, metadata=found)
 
+    partitions = graph.partitions.source if asset in OF_SOURCES else graph.partitions.source_year
     decorate = dg.asset_check(
         asset=dg.AssetKey(asset.split("/")),
         name=verdict.__name__,
         description=verdict.__doc__,
         blocking=True,
-        partitions_def=graph.partitions.source if asset in OF_SOURCES else graph.partitions.source_year,
+        partitions_def=None if asset in ACROSS_SOURCES else partitions,
     )
     return decorate(run)
+
+
+def _most_apart(graph: Graph) -> int:
+    return graph.config.near_duplicates.max_distance
 
 
 def _dumps(graph: Graph) -> list[str]:
@@ -132,6 +152,14 @@ def is_of_the_days_that_were_scraped(rows: pl.LazyFrame, source: Source) -> Verd
     return all_within and len(set(stated.values())) < 2, found
 
 
+def has_no_picture_under_many_names(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """No file is stored for many images: what a host shows in place of hidden works belongs in `fetch.placeholders`."""
+    stored = rows.filter(pl.col("state") == "stored").group_by("sha256").len("images")
+    many = stored.filter(pl.col("images") > SAME_FILE_IMAGES).sort("images", "sha256", descending=True).collect()
+    examples = {f"images_of_{sha256}": images for sha256, images in many.head(SHOWN).iter_rows()}
+    return many.is_empty(), {"files_of_many_images": many.height, **examples}
+
+
 def has_no_row_without_its_image(rows: Rows, of: str) -> Verdict:
     """Every image that the table speaks of is listed."""
     strangers = rows(of).select("image_id").unique().join(rows("image_metadata"), on="image_id", how="anti")
@@ -156,6 +184,17 @@ def has_every_child_below_its_parent(rows: Rows) -> Verdict:
     children = rows("families").filter(pl.col("parent_id") != pl.col("post_id")).join(parents, on="parent_id")
     is_below = (pl.col("root_id") == pl.col("root_above")) & pl.col("depth").eq_missing(pl.col("depth_above") + 1)
     return _none_of(children.filter(~is_below), "image_id", "children_elsewhere")
+
+
+def has_every_duplicate_beside_its_leader(rows: Rows, distance: int) -> Verdict:
+    """Every duplicate is like an image that leads its group, and duplicates none itself."""
+    table = rows("near_duplicates")
+    leaders = table.filter(pl.col("duplicate_of").is_null()).select(duplicate_of="image_id", leader_pixels="pixel_hash")
+    led = table.filter(pl.col("duplicate_of").is_not_null()).join(leaders, on="duplicate_of", how="left")
+    is_exact = (pl.col("kind") == "exact") & (pl.col("pixel_hash") == pl.col("leader_pixels"))
+    is_like = (pl.col("kind") == "perceptual") & pl.col("distance").is_between(0, distance)
+    is_beside = pl.col("leader_pixels").is_not_null() & (is_exact | is_like)
+    return _none_of(led.filter(~is_beside.fill_null(False)), "image_id", "duplicates_astray")
 
 
 def has_one_post_at_each_place(rows: Rows) -> Verdict:
@@ -202,6 +241,25 @@ def has_a_row_for_every_stored_image(rows: Rows, of: str) -> Verdict:
 def has_a_row_for_every_training_image(rows: Rows) -> Verdict:
     """The table has the training images that were made, each and no other."""
     return _same_images(rows("training_images").filter(pl.col("error").is_null()), rows("clip_embeddings"))
+
+
+def has_the_pixels_of_its_original(rows: Rows) -> Verdict:
+    """Every image that was recompressed has the pixels that were found when its original was judged."""
+    found = rows("image_facts").select("image_id", input_key="sha256", pixels_before="pixel_hash")
+    made = rows("optimized_images").join(found, on=["image_id", "input_key"])
+    recompressed = made.filter(pl.col("error").is_null(), pl.col("kept_because").is_null())
+    differ = recompressed.filter(pl.col("pixel_hash").ne_missing(pl.col("pixels_before")))
+    return _none_of(differ, "image_id", "images_with_other_pixels")
+
+
+def is_never_larger_than_its_original(rows: Rows) -> Verdict:
+    """A recompressed image is smaller than its original; one that was kept is the original, for a lawful reason."""
+    made = rows("optimized_images").filter(pl.col("error").is_null())
+    is_original = (pl.col("size") == pl.col("original_size")) & (pl.col("sha256") == pl.col("input_key"))
+    is_smaller = pl.col("size") < pl.col("original_size")
+    reason = pl.col("kept_because")
+    lawful = pl.when(reason.is_null()).then(is_smaller).otherwise(is_original & reason.is_in(KEPT_REASONS))
+    return _none_of(made.filter(~lawful.fill_null(False)), "image_id", "images_not_smaller")
 
 
 def has_a_row_for_every_candidate(rows: Rows, of: str) -> Verdict:

@@ -24,15 +24,19 @@ from dataset_assets.environment import (
     config_from_environment,
     dagster_home,
 )
+from dataset_assets.storage.bucket_access import BucketUnusable, SourceDown
+from dataset_assets.storage.bucket_sources import require_buckets
+from dataset_assets.storage.root import RootUnavailable, WrongRoot, opened
 
 if TYPE_CHECKING:
     import dagster as dg
     import duckdb
 
+    from dataset_assets.compute.fetch_inputs import Mode
     from dataset_assets.rebuild import Outcome
     from dataset_assets.staleness import Verdict
 
-FAILED, WRONG_USE, LOCKED, STOPPED = 1, 2, 5, 130
+FAILED, WRONG_USE, LOCKED, UNAVAILABLE, STOPPED = 1, 2, 5, 6, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,9 +56,12 @@ def main() -> None:
     """Run the command line; errors that a person can mend are said in a line, with the exit code that fits."""
     try:
         app()
-    except ConfigError as error:
+    except (ConfigError, WrongRoot, BucketUnusable) as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
         sys.exit(WRONG_USE)
+    except (RootUnavailable, SourceDown) as error:
+        errors.print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(UNAVAILABLE)
 
 
 class WrongUse(ConfigError):
@@ -88,15 +95,30 @@ def rebuild(
     years: YearSpan = None,
     assets: Annotated[str | None, typer.Option(help="Only these assets, separated by commas.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Look at fresh assets too.")] = False,
+    fetch: Annotated[
+        str, typer.Option(help="Files to ask for again: due; retry = all pending ones; again = all.")
+    ] = "due",
 ) -> None:
     """Rebuild what is missing or stale, with no daemon; rows whose input and recipe are unchanged are carried over."""
+    from dataset_assets.compute.fetch_inputs import parse_mode
+
     config = config_from_environment()
+    try:
+        mode = parse_mode(fetch)
+    except ValueError as error:
+        raise WrongUse(f"--fetch {error}") from None
     _require_inputs(config, source)
     cells = _cells(config, source, years)
-    _rebuild(config, cells, _known_assets(assets, config), everything)
+    _rebuild(config, cells, _known_assets(assets, config), everything, mode)
 
 
-def _rebuild(config: DatasetConfig, cells: list[tuple[str, int]], assets: list[str] | None, everything: bool) -> None:
+def _rebuild(
+    config: DatasetConfig,
+    cells: list[tuple[str, int]],
+    assets: list[str] | None,
+    everything: bool,
+    fetch: "Mode" = "due",
+) -> None:
     from dataset_assets.rebuild import Rebuild
 
     began, outcomes = time.monotonic(), []
@@ -104,7 +126,7 @@ def _rebuild(config: DatasetConfig, cells: list[tuple[str, int]], assets: list[s
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _dagster(config) as (definitions, instance):
-            for outcome in Rebuild(definitions, config, instance, _progress).run(cells, assets, everything):
+            for outcome in Rebuild(definitions, config, instance, _progress, fetch).run(cells, assets, everything):
                 _print_outcome(outcome)
                 outcomes.append(outcome)
     except KeyboardInterrupt:
@@ -113,7 +135,13 @@ def _rebuild(config: DatasetConfig, cells: list[tuple[str, int]], assets: list[s
     failed = sum(bool(outcome.errors) for outcome in outcomes)
     console.print(f"{len(cells)} cells in {time.monotonic() - began:.1f} s" + (f", {failed} failed" if failed else ""))
     if failed:
-        raise typer.Exit(LOCKED if any(outcome.is_locked for outcome in outcomes) else FAILED)
+        raise typer.Exit(_exit_code(outcomes))
+
+
+def _exit_code(outcomes: list["Outcome"]) -> int:
+    if any(outcome.is_locked for outcome in outcomes):
+        return LOCKED
+    return UNAVAILABLE if any(outcome.is_unavailable for outcome in outcomes) else FAILED
 
 
 def _print_outcome(outcome: "Outcome") -> None:
@@ -130,6 +158,7 @@ def _progress(line: str) -> None:
 def demo() -> None:
     """Draw the sample below ./demo and run the whole graph on it."""
     from dataset_assets.sample import draw_sample
+    from dataset_assets.storage.blobs import Blobs
 
     draw_sample(Path(SAMPLE_FOLDER), _progress)
     config = load_config(Path(SAMPLE_FOLDER) / "dataset.yaml")
@@ -140,7 +169,8 @@ def demo() -> None:
     console.print(
         "\nThe embeddings above are made with [bold]random weights[/bold]: they show the plumbing, and mean nothing."
     )
-    console.print(f"Look at the images:   {_from_here(config.root_path / 'sheets' / 'training_images')}/*.jpg")
+    sheets = Blobs(config.root_path).shown("sheets/training_images")
+    console.print(f"Look at the images:   {_from_here(Path(sheets))}/*.jpg")
     program = _from_here(Path(sys.argv[0]).absolute())
     console.print(f"Why is an image out?  {program} trace {_dropped_image(config)}")
     console.print(f"Ask in SQL:           {program} sql 'from funnel order by all'")
@@ -161,7 +191,7 @@ def _dropped_image(config: DatasetConfig) -> str:
 @app.command()
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
-    from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB
+    from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, UNIQUE_JOB
     from dataset_assets.overview import damage, undeclared_records
     from dataset_assets.staleness import Staleness, keys_of
     from dataset_assets.storage.tables import Cell
@@ -175,7 +205,8 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
         parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
-        parts += [(ACROSS_JOB, Cell()), (CATALOG_JOB, Cell())]
+        unique = cells if config.has_unique_subsets else []
+        parts += [(ACROSS_JOB, Cell()), *((UNIQUE_JOB, Cell(*cell)) for cell in unique), (CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
     _print_stale(stale)
     for line in undeclared_records(config, sorted({name for name, _ in cells})):
@@ -324,7 +355,9 @@ def _require_inputs(config: DatasetConfig, sources: list[str] | None) -> None:
             "`dataset-assets demo` draws it, `dataset-assets init` writes a dataset.yaml of your own"
         )
     config.require_inputs(sources if sources is None else _known_sources(config, sources))
+    require_buckets(config, config.sources if sources is None else sources)
     config.require_root()
+    opened(config.root_path).require()
 
 
 def _known_sources(config: DatasetConfig, sources: list[str]) -> list[str]:

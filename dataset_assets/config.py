@@ -21,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from dataset_assets.domain import identity, selection, tag_query
+from dataset_assets.domain import addresses, identity, selection, tag_query
+from dataset_assets.places import Place, S3Place, parse_s3_url
 
 MAX_CONFIG_BYTES = 1_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2100
@@ -66,6 +67,16 @@ def parse_years(value: object) -> tuple[int, ...]:
 Years = Annotated[tuple[int, ...], BeforeValidator(parse_years)]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 Names = Paths
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})$")]
+HeaderValue = Annotated[str, Field(max_length=1000, pattern=r"^[\x20-\x7e]*$")]
+# Headers that a fetch sets itself, and those that hold secrets, which have no place in a file.
+OWN_HEADERS = (
+    *("accept", "accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host"),
+    *("if-modified-since", "if-none-match", "proxy-authorization", "range", "te", "transfer-encoding", "upgrade"),
+    "user-agent",
+)
+KINDS_WITH_URLS = ("danbooru", "pd12m")
+URL = "url"  # in place of a folder of images: they are fetched from where the records say
 ExportName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$"), BeforeValidator(lambda name: str(name))]
 
 
@@ -102,15 +113,96 @@ class FileSettings(Settings):
         return [(key, f"no file matches {self.resolve(p)}") for p in patterns if not self.files([p])]
 
 
+class Fetch(Settings):
+    """How a source's files are fetched, where its `images` is `url`."""
+
+    concurrency: int = Field(default=32, ge=1, le=1024)  # requests at once
+    per_host: int = Field(default=8, ge=1, le=1024)  # of them to one host
+    rate_per_host: float | None = Field(default=10.0, gt=0)  # requests a second to one host; null = as fast as it goes
+    attempts: int = Field(default=3, ge=1, le=10)  # within one run
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)  # of one request, from connecting to the last byte
+    min_rate: int = Field(default=1024, ge=0)  # bytes a second after the first five seconds; slower is given up
+    max_bytes: int = Field(default=100_000_000, ge=1, le=10**10)
+    user_agent: str = Field(default="dataset_assets/0.1", min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")
+    headers: dict[str, HeaderValue] = {}  # such as the Referer that a host asks for; sent to the first host alone
+    opt_outs: Names = ("noai", "noimageai", "noindex", "noimageindex")  # directives of X-Robots-Tag that are honoured
+    md5_mismatch: Literal["quarantine", "store"] = "quarantine"
+    placeholders: tuple[Digest, ...] = ()  # MD5 or SHA-256 of pictures that a host shows in place of a hidden work
+    allow_http_downgrade: bool = False  # follow a redirect from https to http
+    # Addresses that may be connected to although they are not public, such as a mirror in your own network.
+    allow_addresses: Names = ()
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_harmless(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", name) or name.lower() in OWN_HEADERS:
+                raise ValueError(f"{name!r} cannot be set here: it is a secret, or what a fetch sets itself")
+        return headers
+
+    @field_validator("allow_addresses")
+    @classmethod
+    def _addresses_parse(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        addresses.parse_networks(networks)
+        return networks
+
+
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f\x7f]*)?", re.ASCII)
+KINDS_IN_BUCKETS = ("danbooru", "pixiv_lists", "pd12m")
+
+
+class ImagesBucket(Settings):
+    """How a source's bucket is reached. Keys are never written here: they come as all AWS programs find them."""
+
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
+    # Of a store that is not Amazon's, such as MinIO.
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[A-Za-z0-9.\[\]:-]{1,255}/?$")
+    unsigned: bool = False  # a public bucket, asked without credentials
+
+
 class Source(FileSettings):
     """What every kind of source has."""
 
     store: Literal["copy", "link", "reference"] = "copy"
+    fetch: Fetch = Fetch()
+    s3: ImagesBucket = ImagesBucket()
     license: License
     models: PublishedModels = PublishedModels()
     expected: int | None = Field(default=None, ge=0)  # records that the publisher counts; another number is a warning
     # A new export that lacks a larger share of the records before it, and more than a few, is refused.
     max_vanished: float = Field(default=0.1, ge=0, le=1)
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the images come from the addresses that the records give."""
+        return getattr(self, "images", None) == URL
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether the images lie in a bucket."""
+        return str(getattr(self, "images", None)).startswith("s3://")
+
+    @model_validator(mode="after")
+    def _bucket_can_be_read(self) -> "Source":
+        if not self.in_bucket:
+            return self
+        images, kind = getattr(self, "images", ""), getattr(self, "kind", None)
+        if kind not in KINDS_IN_BUCKETS:
+            raise ValueError(f"images in a bucket are for {', '.join(KINDS_IN_BUCKETS)}; copy these here")
+        if not BUCKET.fullmatch(images):
+            raise ValueError(f"images: {images} names no bucket; write s3://bucket/prefix")
+        if self.store == "link":
+            raise ValueError("store: link needs files on this disk; with images in a bucket use copy or reference")
+        return self
+
+    @model_validator(mode="after")
+    def _fetched_images_are_copied(self) -> "Source":
+        if self.is_fetched and getattr(self, "kind", None) not in KINDS_WITH_URLS:
+            kinds = " and ".join(KINDS_WITH_URLS)
+            raise ValueError(f"images: url is for sources of kind {kinds}, whose records give an address")
+        if self.is_fetched and self.store != "copy":
+            raise ValueError(f"store: {self.store} needs files on this machine; with images: url use copy")
+        return self
 
 
 def _glob(pattern: Path) -> list[Path]:
@@ -150,9 +242,26 @@ class DanbooruSource(Source):
         problems += self.unmatched("tag_relations.implications", self.tag_relations.implications)
         for key in ("pools", "artist_commentaries", "notes"):
             problems += self.unmatched(key, getattr(self, key))
-        if not self.resolve(self.images).is_dir():
-            problems.append(("images", f"{self.resolve(self.images)} is not a folder"))
+        if not (self.is_fetched or self.in_bucket or self.resolve(self.images).is_dir() or self.archives()):
+            problems.append(("images", f"{self.resolve(self.images)} is not a folder, and no .zip or .tar"))
         return problems
+
+    @field_validator("images")
+    @classmethod
+    def _images_are_packed_plainly(cls, images: str) -> str:
+        if re.search(r"\.(tar\.\w+|tgz|txz|7z|rar)$", images, re.IGNORECASE):
+            raise ValueError(f"{images}: members are read in place, out of plain .tar and .zip; pack it so")
+        return images
+
+    @model_validator(mode="after")
+    def _archives_have_no_links(self) -> "DanbooruSource":
+        if self.store == "link" and re.search(r"\.(zip|tar)$", self.images, re.IGNORECASE):
+            raise ValueError("a member of an archive cannot be linked to; use copy or reference")
+        return self
+
+    def archives(self) -> list[Path]:
+        """The archives that `images` names, where it does not name a folder."""
+        return [file for file in self.files([self.images]) if file.suffix.lower() in (".zip", ".tar")]
 
 
 def parse_window(value: object) -> tuple[date, date]:
@@ -172,11 +281,47 @@ def parse_window(value: object) -> tuple[date, date]:
 Window = Annotated[tuple[date, date], BeforeValidator(parse_window)]
 
 
+class Scrape(Settings):
+    """What gallery-dl is to fetch, and how hard it may ask. Its login comes from PIXIV_REFRESH_TOKEN alone."""
+
+    urls: Names = ()  # of any site that gallery-dl knows; only what it writes of Pixiv is read as records
+    searches: Names = ()  # words of a tag search at Pixiv
+    works: Paths = ()  # files of one id of a Pixiv work a line
+    pause_s: tuple[float, float] = (1.0, 2.0)  # between requests, drawn from this span
+    rate: int | None = Field(default=None, ge=1024)  # bytes a second; null = as fast as it goes
+    retries: int = Field(default=4, ge=0, le=100)
+    max_file_bytes: int = Field(default=512 << 20, ge=1)
+    max_bytes: int = Field(default=10**12, ge=1)  # of one run
+    max_seconds: float = Field(default=7 * 86_400, gt=0)  # of one run; what is left is asked for in the next
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_are_of_the_web(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.fullmatch(r"https?://[^\s@#]+", url):
+                raise ValueError(f"{url!r} is no address; write https://... without blanks, # and logins")
+        return urls
+
+    @field_validator("pause_s")
+    @classmethod
+    def _pause_is_a_span(cls, pause_s: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= pause_s[0] <= pause_s[1] <= 3600:
+            raise ValueError(f"{list(pause_s)} is no span of seconds; write [1, 2]")
+        return pause_s
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Scrape":
+        if not (self.urls or self.searches or self.works):
+            raise ValueError("asks for nothing; name urls, searches or works")
+        return self
+
+
 class GalleryDlSource(Source):
-    """A scrape by gallery-dl: images with `.json` sidecars, in a folder or inside zip archives."""
+    """A scrape by gallery-dl: images with `.json` sidecars, in a folder or inside zip or tar archives."""
 
     kind: Literal["gallery_dl"]
-    images: str
+    images: str = ""  # of a `scrape`: <root>/fetched/<source>
+    scrape: Scrape | None = None
     # The same works once more, with kohya's captions and tags beside them: a folder or archives. Without it, captions
     # and tags are looked for beside `images`.
     preprocessed: str | None = None
@@ -190,10 +335,17 @@ class GalleryDlSource(Source):
             raise ValueError("a file inside a zip cannot be linked to; use copy or reference")
         return store
 
+    @model_validator(mode="after")
+    def _images_are_there_or_fetched(self) -> "GalleryDlSource":
+        if bool(self.images) == (self.scrape is not None):
+            raise ValueError("name either images, which are there, or a scrape, which fetches them")
+        return self
+
     def missing_inputs(self) -> list[tuple[str, str]]:
-        named = [("images", self.images), ("preprocessed", self.preprocessed)]
-        return [
-            (key, f"{self.resolve(path)} is neither a folder nor a zip archive")
+        named = [("images", None if self.scrape else self.images), ("preprocessed", self.preprocessed)]
+        works = self.scrape.works if self.scrape else ()
+        return self.unmatched("scrape.works", works) + [
+            (key, f"{self.resolve(path)} is neither a folder nor an archive")
             for key, path in named
             if path is not None and not self.resolve(path).is_dir() and not self.files([path])
         ]
@@ -203,14 +355,14 @@ class UndatedSource(Source):
     """A source that states no year for its images: all of them belong to the year of the collection."""
 
     collected: int = Field(ge=FIRST_YEAR, le=LAST_YEAR)
-    images: str | None = None  # a folder of files that were fetched; without one, every image is pending
+    images: str | None = None  # a folder of files, or `url` to fetch them; without, every image is pending
 
     @property
     def years(self) -> tuple[int, ...]:
         return (self.collected,)
 
     def missing_images(self) -> list[tuple[str, str]]:
-        if self.images is None or self.resolve(self.images).is_dir():
+        if self.images is None or self.is_fetched or self.in_bucket or self.resolve(self.images).is_dir():
             return []
         return [("images", f"{self.resolve(self.images)} is not a folder")]
 
@@ -244,20 +396,49 @@ class Pd12mSource(UndatedSource):
 AnySource = Annotated[DanbooruSource | GalleryDlSource | PixivListsSource | Pd12mSource, Field(discriminator="kind")]
 
 
-class TrainingImages(Settings):
-    """What `training_images` makes."""
+def parse_size(value: object) -> object:
+    """Width and height from `640x960`; anything else is left to be judged as a pair of numbers."""
+    if isinstance(value, str) and (sides := re.fullmatch(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*", value)):
+        return int(sides[1]), int(sides[2])
+    return value
 
-    max_side: int = Field(default=512, ge=1, le=16_384)
+
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Colour = Annotated[str, Field(pattern=r"^(auto|white|black|#[0-9a-fA-F]{6})$")]
+
+
+class TrainingImages(Settings):
+    """What `training_images` makes: how images are fitted into a box, and how they are written."""
+
+    fit: Literal["inside", "outside", "pad", "crop", "keep"] = "inside"
+    max_side: Side = 512  # of a square box
+    size: Annotated[tuple[Side, Side] | None, BeforeValidator(parse_size)] = None  # of a box that is no square
+    enlarge: bool = False
     format: Literal["jpeg", "png", "webp"] = "jpeg"
     quality: int = Field(default=95, ge=1, le=100)
+    background: Colour = "auto"  # behind transparency
+    padding: Colour = "auto"  # around an image that is padded
 
     @model_validator(mode="after")
-    def _format_holds_the_side(self) -> "TrainingImages":
-        if self.max_side > HELD_BY_EVERY_FORMAT:
+    def _says_one_size_that_the_format_holds(self) -> "TrainingImages":
+        given = self.model_fields_set
+        if self.size is not None and "max_side" in given:
+            raise ValueError("max_side and size both say how large; keep one")
+        if self.fit == "keep" and given & {"max_side", "size", "enlarge"}:
+            raise ValueError("fit: keep leaves every size as it is; take max_side, size and enlarge out")
+        if max(self.size or (self.max_side,)) > HELD_BY_EVERY_FORMAT:
             from dataset_assets.domain.training import TrainingRecipe  # brings NumPy and Pillow, which few need
 
-            TrainingRecipe(self.max_side, self.format, self.quality)
+            TrainingRecipe(max_side=self.max_side, size=self.size, format=self.format, quality=self.quality)
         return self
+
+
+class OptimizedImages(Settings):
+    """What `optimized_images` makes; with this block in dataset.yaml, a rebuild makes it."""
+
+    metadata: Literal["keep", "strip"] = "keep"  # text, EXIF, XMP; profile and orientation always stay
+    png_level: int = Field(default=2, ge=0, le=6)  # oxipng's: 1 is fast, above 2 little is gained
+    progressive: bool = True  # false: baseline JPEGs are left as they are, for decoders that want them so
 
 
 class Clip(Settings):
@@ -278,6 +459,14 @@ class IdList(FileSettings):
     source: str
 
 
+class NearDuplicates(Settings):
+    """When two images are taken for one."""
+
+    # Bits of 64 in which perceptual hashes may differ. Measured on drawings: 3 finds 88 to 99 % of copies that were
+    # shrunk or compressed anew; a series of like drawings, such as playing cards, is told apart up to 1.
+    max_distance: int = Field(default=3, ge=0, le=7)
+
+
 class Subset(Settings):
     """A definition of which images are kept; the rules are asked in the order of the keys below."""
 
@@ -287,6 +476,8 @@ class Subset(Settings):
     only: Names = ()  # of `id_lists`: posts that stand in none of them are left out
     tags: str | None = None
     where: str | None = None
+    duplicates: Literal["keep", "drop"] = "keep"  # drop: of near-duplicates only the leader is kept
+    families: Literal["keep", "drop"] = "drop"  # keep: duplicates in looks alone stay beside their parent or child
 
     @field_validator("tags")
     @classmethod
@@ -303,14 +494,26 @@ class Subset(Settings):
         return text
 
 
+class RootBucket(Settings):
+    """How the root's bucket is reached. Keys are never written here: they come as all AWS programs find them."""
+
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[A-Za-z0-9.\[\]:-]{1,255}/?$")
+    profile: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.@+-]{1,100}$")
+    cache: str = ".root_cache"  # the folder for copies of what is read; it may be removed at any time
+
+
 class DatasetConfig(Settings):
     """All of dataset.yaml."""
 
     root: str = "./data"
+    s3: RootBucket = RootBucket()
     sources: dict[str, AnySource] = Field(min_length=1)
     training_images: TrainingImages = TrainingImages()
+    optimized_images: OptimizedImages | None = None
     clip: Clip = Clip()
-    engine: Literal["local"] = "local"
+    near_duplicates: NearDuplicates = NearDuplicates()
+    engine: Literal["local", "ray"] = "local"
     workers: int | None = Field(default=None, ge=1, le=1024)
     id_lists: dict[str, IdList] = {}
     subsets: dict[str, Subset] = {}
@@ -319,10 +522,26 @@ class DatasetConfig(Settings):
 
     @field_validator("root")
     @classmethod
-    def _root_is_a_folder(cls, root: str) -> str:
+    def _root_is_a_folder_or_a_bucket(cls, root: str) -> str:
         if "://" in root:
-            raise ValueError(f"{root} is no folder; a root in a bucket is not supported")
+            parse_s3_url(root)
         return root
+
+    @model_validator(mode="after")
+    def _buckets_have_no_links(self) -> "DatasetConfig":
+        linked = [name for name, source in self.sources.items() if source.store == "link"]
+        if linked and "://" in self.root:
+            raise ValueError(f"sources.{linked[0]}.store: a bucket cannot hold links; use copy or reference")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_each_bucket(self) -> "DatasetConfig":
+        ways: dict[str, ImagesBucket] = {}
+        for name, source in self.sources.items():
+            bucket = source.images.split("/")[2] if source.images and source.in_bucket else None
+            if bucket and ways.setdefault(bucket, source.s3) != source.s3:
+                raise ValueError(f"sources.{name}.s3: another source reaches the bucket {bucket} in another way")
+        return self
 
     @field_validator("sources", "subsets", "id_lists")
     @classmethod
@@ -343,14 +562,26 @@ class DatasetConfig(Settings):
         return self._folder
 
     @property
-    def root_path(self) -> Path:
-        """The root's folder."""
-        return (self._folder / Path(self.root).expanduser()).absolute()
+    def root_path(self) -> Place:
+        """The root's folder, or its place in a bucket."""
+        if "://" not in self.root:
+            return self._local(self.root)
+        bucket, prefix = parse_s3_url(self.root)
+        cache = self._local(self.s3.cache) / bucket / prefix
+        return S3Place(bucket, prefix, cache, self.s3.region, self.s3.endpoint, self.s3.profile)
+
+    def _local(self, path: str) -> Path:
+        return (self._folder / Path(path).expanduser()).absolute()
 
     @cached_property
     def years(self) -> tuple[int, ...]:
         """Every year that some source declares, ascending."""
         return tuple(sorted({year for source in self.sources.values() for year in source.years}))
+
+    @property
+    def has_unique_subsets(self) -> bool:
+        """Whether some subset leaves out duplicates, which are known when all sources are."""
+        return any(subset.duplicates == "drop" for subset in self.subsets.values())
 
     def cells(self, sources: Iterable[str] | None = None, years: Iterable[int] | None = None) -> list[tuple[str, int]]:
         """The declared (source, year) cells, within the given sources and years."""
@@ -382,13 +613,15 @@ class DatasetConfig(Settings):
             raise ConfigError(_report(self.file, problems))
 
     def require_root(self) -> None:
-        """Refuse a root that cannot be written to. Raises: ConfigError."""
+        """Refuse a root, or a cache of one, that cannot be written to. Raises: ConfigError."""
+        at = self.root_path
+        key, folder = ("root", at) if isinstance(at, Path) else ("s3.cache", at.cache)
         try:
-            self.root_path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root_path):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise ConfigError(_report(self.file, [f"root: {self.root_path} cannot be written to: {error}"])) from None
+            raise ConfigError(_report(self.file, [f"{key}: {folder} cannot be written to: {error}"])) from None
 
 
 def load_config(file: Path, *, folder: Path | None = None) -> DatasetConfig:
@@ -404,9 +637,22 @@ def load_config(file: Path, *, folder: Path | None = None) -> DatasetConfig:
     config._file, config._folder = file, base
     for block in (*config.sources.values(), *config.id_lists.values()):
         block._folder = base
+    _place_scrapes(config)
     if problems := _unknown_names(config):
         raise ConfigError(_report(file, problems))
     return config
+
+
+def _place_scrapes(config: DatasetConfig) -> None:
+    """Tell each source that scrapes where its files go: below the root. Raises: ConfigError for a root in a bucket."""
+    for name, source in config.sources.items():
+        if isinstance(source, GalleryDlSource) and source.scrape:
+            if not isinstance(config.root_path, Path):
+                problem = f"sources.{name}.scrape: gallery-dl writes files; with a root in a bucket scrape elsewhere"
+                raise ConfigError(_report(config.file, [problem]))
+            placed = source.model_copy(update={"images": str(config.root_path / "fetched" / name)})
+            placed._folder = source._folder
+            config.sources[name] = placed
 
 
 def _unknown_names(config: DatasetConfig) -> list[str]:
@@ -462,7 +708,7 @@ def _read_yaml(file: Path) -> Mapping[str, Any]:
 def _explain(problem: Mapping[str, Any]) -> str:
     """One of pydantic's errors as a line that names the key."""
     path = [str(part) for part in problem["loc"]]
-    if path[0] == "sources" and len(path) > 2:
+    if path[:1] == ["sources"] and len(path) > 2:
         del path[2]  # pydantic names the kind there, which is no key
     key, kind, found = ".".join(path), problem["type"], problem["input"]
     if kind == "extra_forbidden":
@@ -474,7 +720,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if kind == "union_tag_not_found":
         return f"{key}.kind: missing; expected 'danbooru', 'gallery_dl', 'pixiv_lists' or 'pd12m'"
     if kind == "value_error":
-        return f"{key}: {problem['ctx']['error']}"
+        return ": ".join(part for part in (key, str(problem["ctx"]["error"])) if part)
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {found!r}"
 
 

@@ -7,14 +7,27 @@ import dagster as dg
 from dataset_assets.assets.annotations import annotation_assets
 from dataset_assets.assets.curation import curation_assets
 from dataset_assets.assets.doubts import doubts_asset
+from dataset_assets.assets.duplicates import duplicates_asset, hashes_asset
 from dataset_assets.assets.families import family_assets
-from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, Graph
+from dataset_assets.assets.graph import (
+    ACROSS_JOB,
+    CATALOG_JOB,
+    OPTIMIZE_JOB,
+    READ_JOB,
+    REBUILD_JOB,
+    SCRAPE_JOB,
+    SOURCE_JOB,
+    UNIQUE_JOB,
+    Graph,
+)
 from dataset_assets.assets.id_lists import id_list_assets
 from dataset_assets.assets.images import image_assets
 from dataset_assets.assets.metadata import metadata_assets
+from dataset_assets.assets.optimized import optimized_asset
 from dataset_assets.assets.pairs import pairs_asset
 from dataset_assets.assets.pixiv_leads import PIXIV_LEADS, leads_assets
 from dataset_assets.assets.published import annotation_tables, read_annotations_asset
+from dataset_assets.assets.scrapes import scrape_assets
 from dataset_assets.assets.tag_index import tag_index_asset
 from dataset_assets.assets.works import works_assets
 from dataset_assets.catalog import catalog_asset
@@ -28,14 +41,21 @@ def build(config: DatasetConfig) -> dg.Definitions:
     """The graph that a dataset.yaml describes."""
     graph = Graph.of(config)
     published = annotation_tables(graph)
-    by_cell = [*image_assets(graph), *published, *annotation_assets(graph), *curation_assets(graph)]
+    by_cell = [*image_assets(graph), *published, *annotation_assets(graph)]
+    unique = [subset for subset in curation_assets(graph) if dg.AssetKey("near_duplicates") in subset.dependency_keys]
+    by_cell += [subset for subset in curation_assets(graph) if subset.key not in {one.key for one in unique}]
     by_cell = [tag_index_asset(graph), *by_cell]
     leads = [read_annotations_asset(graph), *leads_assets(graph), pairs_asset(graph)]
     assets = [*metadata_assets(graph), *by_cell, *leads]
-    lists, of_sources = id_list_assets(graph), [*family_assets(graph), doubts_asset(graph)]
-    assets += [*works_assets(graph), *lists, *of_sources]
+    lists, of_sources = id_list_assets(graph), [*family_assets(graph), doubts_asset(graph), hashes_asset(graph)]
+    optimized = optimized_asset(graph)
+    scrapes = scrape_assets(graph)
+    assets += [*works_assets(graph), *lists, *of_sources, optimized, *scrapes, duplicates_asset(graph), *unique]
     keys = [key for asset in assets for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [])]
-    rebuilt = dg.AssetSelection.assets("image_metadata", "tag_metadata", *(asset.key for asset in by_cell))
+    usual = by_cell if config.optimized_images is None else [*by_cell, optimized]
+    rebuilt = dg.AssetSelection.assets(
+        "image_metadata", "tag_metadata", *(key for asset in usual for key in asset.keys)
+    )
     dataset = Dataset(config_file=str(config.file.absolute()), folder=str(config.folder))
     return dg.Definitions(
         assets=[*assets, catalog_asset(keys)],
@@ -51,6 +71,17 @@ def build(config: DatasetConfig) -> dg.Definitions:
             dg.define_asset_job(
                 REBUILD_JOB, rebuilt, description="All tables of one source and year, and their checks."
             ),
+            *(
+                dg.define_asset_job(
+                    SCRAPE_JOB, dg.AssetSelection.assets(asset.key), description="Let gallery-dl fetch what is asked."
+                )
+                for asset in scrapes
+            ),
+            dg.define_asset_job(
+                OPTIMIZE_JOB,
+                dg.AssetSelection.assets(optimized.key),
+                description="Originals in fewer bytes; a rebuild makes them where dataset.yaml has optimized_images.",
+            ),
             dg.define_asset_job(
                 SOURCE_JOB,
                 dg.AssetSelection.assets("tag_vocabulary", "sketch_pairs", "pixiv_works", *PIXIV_LEADS)
@@ -58,7 +89,17 @@ def build(config: DatasetConfig) -> dg.Definitions:
                 description="Tables of a whole source, over its years.",
             ),
             dg.define_asset_job(
-                ACROSS_JOB, dg.AssetSelection.assets("same_works"), description="Tables over all sources."
+                ACROSS_JOB,
+                dg.AssetSelection.assets("same_works", "near_duplicates"),
+                description="Tables over all sources.",
+            ),
+            *(
+                dg.define_asset_job(
+                    UNIQUE_JOB,
+                    dg.AssetSelection.assets(*(subset.key for subset in some)),
+                    description="Subsets without duplicates, which are known when all sources are.",
+                )
+                for some in ([unique] if unique else [])
             ),
             dg.define_asset_job(CATALOG_JOB, dg.AssetSelection.assets("catalog"), description="The DuckDB file."),
         ],

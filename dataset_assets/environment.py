@@ -10,6 +10,8 @@ from pathlib import Path
 from dataset_assets.config import DatasetConfig, load_config
 
 CONFIG_VARIABLE = "DATASET_ASSETS_CONFIG"
+TOKEN_VARIABLE = "PIXIV_REFRESH_TOKEN"
+GALLERY_DL_VARIABLE = "DATASET_ASSETS_GALLERY_DL"
 HOME_VARIABLE = "DAGSTER_HOME"
 SAMPLE_CONFIG = Path(str(files("dataset_assets") / "sample" / "dataset.yaml"))
 SAMPLE_FOLDER = "demo"
@@ -31,6 +33,16 @@ def config_from_environment() -> DatasetConfig:
         return load_config(Path("dataset.yaml"))
     drawn = Path(SAMPLE_FOLDER) / "dataset.yaml"
     return load_config(drawn) if drawn.exists() else load_config(SAMPLE_CONFIG, folder=Path(SAMPLE_FOLDER))
+
+
+def pixiv_refresh_token() -> str | None:
+    """The login of Pixiv that gallery-dl is handed; null = none is set."""
+    return os.environ.get(TOKEN_VARIABLE) or None
+
+
+def gallery_dl_program() -> str | None:
+    """The gallery-dl that DATASET_ASSETS_GALLERY_DL names; null = the one that is installed."""
+    return os.environ.get(GALLERY_DL_VARIABLE) or None
 
 
 def dagster_home(config: DatasetConfig) -> Path:

@@ -1,6 +1,7 @@
 """How many images are where: rows by state for each cell, and the funnel of each subset."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import polars as pl
 
@@ -9,6 +10,7 @@ from dataset_assets.domain import selection
 from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.domain.states import STATES
 from dataset_assets.storage.index_files import index_is_there
+from dataset_assets.storage.root import opened
 from dataset_assets.storage.snapshots import Snapshots
 from dataset_assets.storage.tables import Cell, Tables
 
@@ -16,7 +18,7 @@ from dataset_assets.storage.tables import Cell, Tables
 def states_by_cell(config: DatasetConfig, cells: Iterable[tuple[str, int]]) -> list[dict[str, object]]:
     """For each cell: images listed, by state, decoded, prepared and embedded; None where a table is not built."""
     tables = Tables(config.root_path)
-    return [_states(tables, Cell(source, year)) for source, year in cells]
+    return opened(tables.root).each(lambda cell: _states(tables, Cell(*cell)), cells)
 
 
 def _states(tables: Tables, cell: Cell) -> dict[str, object]:
@@ -54,7 +56,9 @@ def damage(config: DatasetConfig) -> list[str]:
     """The tables and index files that are not as they were committed, in words."""
     tables = Tables(config.root_path)
     lost = [f"{name} {cell}: its table is gone or was changed" for name, cell in tables.damaged()]
-    indexes = [cell for cell in tables.cells(TAG_INDEX.name) if not index_is_there(tables, cell)]
+    cells = tables.cells(TAG_INDEX.name)
+    present = opened(tables.root).each(partial(index_is_there, tables), cells)
+    indexes = [cell for cell, is_there in zip(cells, present, strict=True) if not is_there]
     return lost + [f"{TAG_INDEX.name} {cell}: its index file is gone or was cut short" for cell in indexes]
 
 

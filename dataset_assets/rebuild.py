@@ -7,13 +7,28 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, FED_FROM_OUTSIDE, READ_JOB, REBUILD_JOB, SOURCE_JOB
+from dataset_assets.assets.fetched_images import FETCH_TAG
+from dataset_assets.assets.graph import (
+    ACROSS_JOB,
+    CATALOG_JOB,
+    FED_FROM_OUTSIDE,
+    OPTIMIZE_JOB,
+    READ_JOB,
+    REBUILD_JOB,
+    SCRAPE_JOB,
+    SOURCE_JOB,
+    UNIQUE_JOB,
+)
+from dataset_assets.assets.scrapes import scraping_sources
+from dataset_assets.compute.fetch_inputs import Mode
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
+from dataset_assets.storage.bucket_access import SourceDown
 from dataset_assets.storage.index_files import index_is_there
 from dataset_assets.storage.locks import PartitionLocked
+from dataset_assets.storage.root import RootUnavailable
 from dataset_assets.storage.tables import Cell, Tables
 
 # Only warnings on the console; the event log has everything.
@@ -31,6 +46,7 @@ class Outcome:
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
     is_locked: bool = False
+    is_unavailable: bool = False
     is_interrupted: bool = False
 
     def __str__(self) -> str:
@@ -46,6 +62,7 @@ class Rebuild:
     config: DatasetConfig
     instance: dg.DagsterInstance
     say: Callable[[str], None]
+    fetch: Mode = "due"  # which files are asked for again
 
     def run(
         self, cells: Sequence[tuple[str, int]], assets: Iterable[str] | None = None, everything: bool = False
@@ -57,14 +74,25 @@ class Rebuild:
         """
         wanted = None if assets is None else {dg.AssetKey(name.split("/")) for name in assets}
         with progress_to(self.say):
+            for source in sorted({source for source, _ in cells} & set(scraping_sources(self.config))):
+                yield self._cell(SCRAPE_JOB, Cell(source), wanted, everything)
             for source in sorted({source for source, _ in cells}):
                 yield from self._once(READ_JOB, Cell(source), wanted)
             for source, year in cells:
                 yield self._cell(REBUILD_JOB, Cell(source, year), wanted, everything)
+                if self._is_asked_for(OPTIMIZE_JOB, wanted):
+                    yield self._cell(OPTIMIZE_JOB, Cell(source, year), wanted, everything)
             for source in sorted({source for source, _ in cells}):
                 yield self._cell(SOURCE_JOB, Cell(source), wanted, everything)
             yield self._cell(ACROSS_JOB, Cell(), wanted, everything)
+            for source, year in cells if self.config.has_unique_subsets else []:
+                yield self._cell(UNIQUE_JOB, Cell(source, year), wanted, everything)
             yield from self._once(CATALOG_JOB, Cell(), wanted)
+
+    def _is_asked_for(self, job: str, wanted: set[dg.AssetKey] | None) -> bool:
+        """Whether a job that no rebuild runs of itself is named by one of its assets that a rebuild leaves out."""
+        usual = set(keys_of(self.definitions, REBUILD_JOB))
+        return bool((wanted or set()) & (set(keys_of(self.definitions, job)) - usual))
 
     def _once(self, job: str, cell: Cell, wanted: set[dg.AssetKey] | None) -> Iterator[Outcome]:
         keys = keys_of(self.definitions, job)
@@ -115,6 +143,7 @@ class Rebuild:
             partition_key=outcome.cell.key,
             asset_selection=list(keys),
             raise_on_error=False,
+            tags={FETCH_TAG: self.fetch},
         )
         outcome.seconds += time.monotonic() - began
         for event in result.all_events:
@@ -146,6 +175,7 @@ def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
         if _root_of(data.error).cls_name == "DagsterAssetCheckFailedError":
             return  # the check itself says more
         outcome.is_interrupted |= _was_interrupted(data.error)
+        outcome.is_unavailable |= _root_of(data.error).cls_name in (RootUnavailable.__name__, SourceDown.__name__)
         outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
         said = data.user_failure_data and data.user_failure_data.description
         outcome.errors.append(f"{event.step_key}: {said or _message(data.error)}")
@@ -166,7 +196,8 @@ def _root_of(error: SerializableErrorInfo | None) -> SerializableErrorInfo:
     """The error that began it, beneath those that Dagster wraps around it."""
     if error is None:
         return SerializableErrorInfo("no error was recorded", [], None)
-    return error if error.cause is None else _root_of(error.cause)
+    is_root = error.cause is None or error.cause.cls_name == "RemoteTraceback"  # where in a worker it arose, as text
+    return error if is_root else _root_of(error.cause)
 
 
 def _message(error: SerializableErrorInfo | None) -> str:

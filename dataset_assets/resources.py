@@ -1,8 +1,8 @@
 """What assets are handed: settings, tables, files and an engine."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
 from functools import lru_cache
@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dataset_assets.compute.engine import Engine
+from dataset_assets.compute.engine import Engine, RowFunction
 from dataset_assets.compute.local import LocalEngine
-from dataset_assets.compute.update import Recipe, Update, update
+from dataset_assets.compute.update import Job, Recipe, Update, update, update_together
 from dataset_assets.config import DatasetConfig, load_config
 from dataset_assets.domain.schemas import Table
 from dataset_assets.storage.blobs import Blobs
+from dataset_assets.storage.bucket_sources import locations_of
 from dataset_assets.storage.tables import Cell, Staged, Tables
 
 # Where a command line shows progress; Dagster's own log receives it in any case.
@@ -51,10 +52,14 @@ class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's g
 
     @property
     def blobs(self) -> Blobs:
-        return Blobs(self.config.root_path)
+        return Blobs(self.config.root_path, locations_of(self.config))
 
     @property
     def engine(self) -> Engine:
+        if self.config.engine == "ray":
+            from dataset_assets.compute.ray_engine import RayEngine
+
+            return RayEngine(os.environ.get("RAY_ADDRESS") or None, self.config.workers)
         return LocalEngine(self.config.workers or os.cpu_count() or 1)
 
     def is_declared(self, cell: Cell) -> bool:
@@ -72,7 +77,17 @@ class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's g
         """Bring the run's partition of a per-image table up to date. Raises: PartitionLocked."""
         cell = cell_of(context)
         with self.tables.lock(table.name, cell):
-            return update(self.tables, table, cell, inputs, recipe, engine or self.engine, say(context))
+            return update(self.tables, cell, Job(table, inputs, recipe), engine or self.engine, say(context))
+
+    def update_together(
+        self, context: dg.AssetExecutionContext, jobs: Sequence[Job], together: RowFunction
+    ) -> list[Update]:
+        """Bring the run's partition of several per-image tables up to date in one pass. Raises: PartitionLocked."""
+        cell = cell_of(context)
+        with ExitStack() as locks:
+            for job in jobs:
+                locks.enter_context(self.tables.lock(job.table.name, cell))
+            return update_together(self.tables, cell, jobs, together, self.engine, say(context))
 
     def result(
         self, context: dg.AssetExecutionContext, made: Staged | Update, metadata: Mapping[str, Any] | None = None
@@ -125,11 +140,11 @@ class TableIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Staged) -> None:
         commit = self.dataset.tables.commit(obj, context.run_id)
-        file = self.dataset.tables.file(obj.table.name, obj.cell)
+        at = self.dataset.tables.shown(obj.table.name, obj.cell)
         rows = "dagster/partition_row_count" if obj.cell.source else "dagster/row_count"
         context.add_output_metadata(
             {
-                "dagster/uri": str(file),
+                "dagster/uri": at,
                 rows: commit.rows,
                 "dagster/column_schema": column_schema(obj.table),
                 "dagster/column_lineage": column_lineage(obj.table),

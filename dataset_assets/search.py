@@ -1,13 +1,11 @@
 """Find images by Danbooru's search syntax: in the index of each cell, or in its tables where there is none."""
 
-import os
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,7 +15,9 @@ from dataset_assets.domain import tag_facets, tag_index, tag_query
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_INDEX, TAG_METADATA
 from dataset_assets.domain.tag_index_build import CATEGORIES, bitmap_of
 from dataset_assets.domain.tag_index_file import IndexDamaged, IndexFile
+from dataset_assets.places import Place
 from dataset_assets.storage.index_files import IndexFiles
+from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Cell, Tables
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 GRID_IMAGES, GRID_COLUMNS, GRID_SIDE = 48, 8, 160
 # Of more images than these, every n-th is a candidate for the sample.
 SAMPLED_FROM = 20_000
-# Of a file: whether it is still the same one.
-Stamp = tuple[int, int, int]
 TABLES = (IMAGE_METADATA.name, TAG_METADATA.name, TAG_INDEX.name)
 
 
@@ -83,7 +81,7 @@ def find(
         if (wanted_sources is None or cell.source in wanted_sources)
         and (wanted_years is None or cell.year in wanted_years)
     ]
-    return Found(tables, [_part(tables, cell, parsed) for cell in cells])
+    return Found(tables, opened(tables.root).each(lambda cell: _part(tables, cell, parsed), cells))
 
 
 @dataclass
@@ -203,29 +201,17 @@ def _require_intact(tables: Tables, cell: Cell) -> None:
             )
 
 
-def _signature(tables: Tables, cell: Cell) -> tuple[object, ...]:
+def _signature(tables: Tables, cell: Cell) -> tuple[Hashable, ...]:
     """What changes when one of the tables is replaced: a partition's file is never changed in place."""
-    return tuple(map(_stamp, _table_files(tables.root, cell)))
-
-
-@lru_cache(maxsize=512)
-def _table_files(root: Path, cell: Cell) -> tuple[str, ...]:
-    return tuple(str(Tables(root).file(name, cell)) for name in TABLES)
-
-
-def _stamp(file: str) -> Stamp | None:
-    try:
-        found = os.stat(file)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return tuple(tables.stamp(name, cell) for name in TABLES)
 
 
 def _index(tables: Tables, cell: Cell) -> tag_index.TagIndex | str:
     """The index of a cell, or why it is not used; one that was opened stays open while its files are the same."""
     signature = _signature(tables, cell)
     index, file, stamp = _opened(tables.root, cell, signature)
-    if file is not None and _stamp(file) != stamp:  # cut short meanwhile, a mapped file would take the process down
+    # Cut short meanwhile, a mapped file would take the process down.
+    if file is not None and opened(tables.root).stamp(file) != stamp:
         _opened.cache_clear()
         index, file, stamp = _opened(tables.root, cell, signature)
     return index
@@ -233,12 +219,11 @@ def _index(tables: Tables, cell: Cell) -> tag_index.TagIndex | str:
 
 @lru_cache(maxsize=512)
 def _opened(
-    root: Path, cell: Cell, signature: tuple[object, ...]
-) -> tuple[tag_index.TagIndex | str, str | None, Stamp | None]:
+    root: Place, cell: Cell, signature: tuple[Hashable, ...]
+) -> tuple[tag_index.TagIndex | str, str | None, Hashable]:
     """The index of a cell, or why it is not used, and its file."""
     index, path = _open(Tables(root), cell)
-    file = None if path is None else str(root / path)
-    return index, file, None if file is None else _stamp(file)
+    return index, path, None if path is None else opened(root).stamp(path)
 
 
 def _open(tables: Tables, cell: Cell) -> tuple[tag_index.TagIndex | str, str | None]:
@@ -303,7 +288,7 @@ def _files(tables: Tables, image_ids: Sequence[str], cells: Iterable[Cell]) -> l
     return [paths[image_id] for image_id in image_ids if image_id in paths]
 
 
-def _picture(root: Path, path: str) -> "Image.Image | None":
+def _picture(root: Place, path: str) -> "Image.Image | None":
     """An image in RGB; null where it is gone or cannot be decoded, which its own tables tell."""
     from dataset_assets.domain import images
     from dataset_assets.storage.blobs import BlobMissing, Blobs

@@ -18,6 +18,7 @@ ORDER = (
     "tag_metadata",
     "raw_images",
     "image_facts",
+    "optimized_images",
     "training_images",
     "clip_embeddings",
 )

@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from dataset_assets_tests.s3_server import CREDENTIALS
+
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+# Worker processes know the environment of the first test that started them: they need what tests of buckets sign with.
+os.environ.update(CREDENTIALS)
 
 # The same examples each time: whether a change is good must not hang on luck. `make test-all` looks for new ones.
-settings.register_profile("same_each_time", derandomize=True)
+# A time limit for one example would fail tests of a busy machine.
+settings.register_profile("same_each_time", derandomize=True, deadline=None)
 settings.load_profile("same_each_time")
 
 # Inputs that nobody here made; they stand beside a checkout, or not at all.

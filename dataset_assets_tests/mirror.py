@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from dataset_assets.compute.fetch_inputs import Mode
 from dataset_assets.config import DatasetConfig, load_config
 from dataset_assets.definitions import build
 from dataset_assets.rebuild import Outcome, Rebuild
@@ -174,10 +175,10 @@ class Mirror:
         return dg.DagsterInstance.ephemeral()
 
     def rebuild(
-        self, instance: dg.DagsterInstance | None = None, *, strict: bool = True, **arguments: Any
+        self, instance: dg.DagsterInstance | None = None, *, strict: bool = True, fetch: Mode = "due", **arguments: Any
     ) -> list[Outcome]:
         """Rebuild all declared cells. Fails the test when a partition failed, unless it is to look itself."""
-        work = Rebuild(self.definitions, self.config, instance or self.instance, lambda line: None)
+        work = Rebuild(self.definitions, self.config, instance or self.instance, lambda line: None, fetch)
         outcomes = list(work.run(self.config.cells(), **arguments))
         errors = [error for outcome in outcomes for error in outcome.errors]
         assert not (strict and errors), "\n".join(errors)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from dataset_assets.config import ConfigError, load_config, parse_years
+from dataset_assets.places import S3Place
 
 GOOD = """
 root: ./data
@@ -45,6 +46,17 @@ def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
     assert config.sources["danbooru"].resolve("x") == tmp_path / "x"
 
 
+def test_a_root_in_a_bucket_has_a_place_a_cache_and_no_links(tmp_path: Path) -> None:
+    text = GOOD.replace("root: ./data", "root: s3://bucket/a/b/\ns3: {region: eu-west-3, cache: ./copies}")
+    cache = tmp_path / "copies" / "bucket" / "a" / "b"
+
+    assert load_config(write(tmp_path, text)).root_path == S3Place("bucket", "a/b", cache, region="eu-west-3")
+    linked = text.replace("    images: original\n", "    images: original\n    store: link\n")
+    assert "a bucket cannot hold links; use copy or reference" in refusal(tmp_path, linked)
+    with_secret = text.replace("{region", "{secret_access_key: x, region")
+    assert "s3.secret_access_key: unknown key" in refusal(tmp_path, with_secret)
+
+
 @pytest.mark.parametrize(
     ("wrong", "right", "said"),
     [
@@ -57,7 +69,7 @@ def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
         ("images: original", "image: original", "sources.danbooru.images: missing"),
         ("images: original", "images: original\n    colour: red", "sources.danbooru.colour: unknown key"),
         ("root: ./data", "root: ./data\nrot: 1", "rot: unknown key"),
-        ("root: ./data", "root: s3://bucket/prefix", "root: s3://bucket/prefix is no folder"),
+        ("root: ./data", "root: ftp://bucket/prefix", "root: ftp://bucket/prefix is neither a folder nor an S3 bucket"),
         (
             "2019..2021",
             "2021..2019",
@@ -71,6 +83,26 @@ def test_a_good_file_gives_its_cells_in_order(tmp_path: Path) -> None:
             "root: ./data",
             "root: ./data\ntraining_images: {max_side: 0}",
             "training_images.max_side: input should be greater than or equal to 1",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {max_side: 512, size: 640x960}",
+            "training_images: max_side and size both say how large",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {fit: keep, max_side: 512}",
+            "training_images: fit: keep leaves every size as it is",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {size: 640x}",
+            "training_images.size: input should be a valid tuple",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {background: pink}",
+            "training_images.background: string should match pattern",
         ),
         ("root: ./data", "root: ./data\nengine: spark", "engine: input should be 'local'"),
         ("  pixiv_niji:", "  Pixiv-Niji:", "sources: 'Pixiv-Niji': a name is 1 to 32 of a-z, 0-9 and _"),
@@ -151,3 +183,37 @@ def test_years_are_read_in_every_form(value: object, years: tuple[int, ...]) -> 
 def test_what_is_no_year_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="year"):
         parse_years(value)
+
+
+def test_a_source_that_is_fetched_says_how(tmp_path: Path) -> None:
+    fetch = "fetch: {rate_per_host: null, allow_addresses: 10.1.0.0/16}"
+    fetched = GOOD.replace("images: original", f"images: url\n    {fetch}")
+
+    source = load_config(write(tmp_path, fetched)).sources["danbooru"]
+
+    assert source.is_fetched
+    assert source.fetch.rate_per_host is None
+    assert source.fetch.allow_addresses == ("10.1.0.0/16",)
+    assert source.fetch.opt_outs
+    assert not source.fetch.allow_http_downgrade
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("images: url\n    store: link", "store: link needs files on this machine"),
+        ("images: url\n    fetch: {headers: {Authorization: x}}", "cannot be set here"),
+        ("images: url\n    fetch: {allow_addresses: nowhere}", "sources.danbooru.fetch.allow_addresses"),
+        ("images: url\n    fetch: {placeholders: [abc]}", "sources.danbooru.fetch.placeholders"),
+        ("images: url\n    fetch: {retries: 3}", "sources.danbooru.fetch.retries: unknown key"),
+        ("images: url\n    fetch: {max_bytes: 0}", "sources.danbooru.fetch.max_bytes"),
+    ],
+)
+def test_what_a_fetch_cannot_do_is_said(tmp_path: Path, change: str, said: str) -> None:
+    assert said in refusal(tmp_path, GOOD.replace("images: original", change))
+
+
+def test_only_records_that_give_an_address_are_fetched(tmp_path: Path) -> None:
+    assert "images: url is for sources of kind danbooru and pd12m" in refusal(
+        tmp_path, GOOD.replace("images: niji.zip", "images: url")
+    )

@@ -33,6 +33,7 @@ LEVELS = {
     "compute": 3,
     "config": 2,
     "domain": 1,
+    "places": 1,
 }
 MAY_USE = {("compute", "storage")}
 DAGSTER_FROM = LEVELS["resources"]
@@ -79,6 +80,7 @@ def test_the_domain_is_pure(file: Path) -> None:
 
 def test_definitions_import_no_heavy_module_and_cost_little_more_than_dagster_and_polars() -> None:
     heavy = ["torch", "open_clip", "torchvision", "ray", "boto3", "transformers", "onnxruntime", "pandas", "pyarrow"]
+    heavy += ["numba"]
     code = (
         "import sys, time; import dataset_assets.definitions;"
         f"print([name for name in {heavy!r} if name in sys.modules], time.process_time())"

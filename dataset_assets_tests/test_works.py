@@ -5,7 +5,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dataset_assets.catalog import catalog_file
 from dataset_assets.storage.tables import Cell
 from dataset_assets.trace import trace
 from dataset_assets_tests.mirror import Mirror
@@ -37,7 +36,7 @@ def test_a_work_that_two_sources_have_is_found_by_page_and_shown_in_trace_and_ca
     ]
     chapters = {chapter.table: chapter.facts for chapter in trace(mirror.config, "danbooru-5000-0")}
     assert chapters["same_works"]["match"] == "same_page"
-    with duckdb.connect(catalog_file(mirror.root), read_only=True) as connection:
+    with duckdb.connect(mirror.root / "catalog.duckdb", read_only=True) as connection:
         [(count,)] = connection.execute("SELECT count(*) FROM same_works WHERE source = 'danbooru'").fetchall()
     assert count == 2
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from dataset_assets.assets.duplicates import dropped_duplicates
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.id_lists import listed_posts
 from dataset_assets.assets.pictures import contact_sheet_of, staged_rows
@@ -26,9 +27,10 @@ def curation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             group="curation",
             kinds={"polars", "parquet"},
             version=SUBSET_VERSION,
-            settings=[definition.model_dump(), _licenses(graph.config)],
+            settings=[definition.model_dump(exclude_defaults=True), _licenses(graph.config)],
             deps=[
-                dg.AssetKey(["id_list", listed]) for listed in dict.fromkeys((*definition.exclude, *definition.only))
+                *(dg.AssetKey(["id_list", one]) for one in dict.fromkeys((*definition.exclude, *definition.only))),
+                *(["near_duplicates"] if definition.duplicates == "drop" else []),
             ],
         )
         for name, definition in graph.config.subsets.items()
@@ -53,6 +55,11 @@ def subset_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
         for column, lists in (("is_excluded", definition.exclude), ("is_listed", definition.only)):
             if lists:
                 candidates = selection.mark_listed(candidates, column, listed_posts(dataset, lists, source))
+        if definition.duplicates == "drop":
+            leaves_out = dropped_duplicates(dataset, keeps_families=definition.families == "keep")
+            candidates = candidates.join(
+                leaves_out.with_columns(is_duplicate=True), on="image_id", how="left", maintain_order="left"
+            ).with_columns(pl.col("is_duplicate").fill_null(False))
         judged = judge(candidates, image_metadata, tag_metadata, definition, rules)
         table = schemas.subset(name)
         staged = dataset.tables.stage(table, cell_of(context), judged)
@@ -78,6 +85,7 @@ def rules_of(config: DatasetConfig, name: str, source: str) -> list[selection.Ru
         only_listed=bool(definition.only),
         asks_tags=definition.tags is not None,
         where=definition.where,
+        drops_duplicates=definition.duplicates == "drop",
     )
 
 

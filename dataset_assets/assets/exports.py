@@ -63,7 +63,7 @@ class Exports:
         Raises: dg.Failure when it lacks more of the export before it than `max_vanished` allows.
         """
         held = [one for one in self.kept.of(self.source) if one.position is None]
-        same = [one for one in held if one.recipe == staged.recipe and self.kept.file(one.source, one.name).is_file()]
+        same = [one for one in held if one.recipe == staged.recipe and self.kept.is_there(one.source, one.name)]
         if same:
             present = same[-1]
         else:

@@ -15,7 +15,9 @@ from dataset_assets.resources import column_lineage, column_schema
 
 OWNERS = ["team:datasets"]
 READ_JOB, REBUILD_JOB, SOURCE_JOB, CATALOG_JOB = "read_sources", "rebuild", "rebuild_sources", "write_catalog"
-ACROSS_JOB = "rebuild_across_sources"
+ACROSS_JOB, UNIQUE_JOB = "rebuild_across_sources", "rebuild_unique_subsets"
+OPTIMIZE_JOB = "optimize_images"
+SCRAPE_JOB = "scrape_sources"
 # Assets fed from outside Dagster's sight: `rebuild` looks at them each time, since only they can tell what changed.
 FED_FROM_OUTSIDE = "dataset_assets/fed_from_outside"
 

@@ -10,6 +10,8 @@ import polars as pl
 
 from dataset_assets.assets.exports import Exports, years_that_changed
 from dataset_assets.assets.graph import FED_FROM_OUTSIDE, OWNERS, Graph, table_metadata
+from dataset_assets.assets.origins import listed_files
+from dataset_assets.assets.scrapes import scraping_sources
 from dataset_assets.assets.tags import DUMP, RELATIONS, consequences_of, stage_relations, vocabulary_asset
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Table
@@ -31,7 +33,11 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     snapshot = dg.multi_asset(
         name="read_source",
         specs=[
-            _read_spec("source_snapshot", "A source's own export as published, typed: one row per record."),
+            _read_spec(
+                "source_snapshot",
+                "A source's own export as published, typed: one row per record.",
+                deps=["scrape"] if scraping_sources(graph.config) else [],
+            ),
             _read_spec(
                 "rejected_records",
                 "What was no record: one row per line or file that could not be read, or image that no record names.",
@@ -68,9 +74,12 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     ]
 
 
-def _read_spec(name: str, description: str, metadata: dict[str, Any] | None = None) -> dg.AssetSpec:
+def _read_spec(
+    name: str, description: str, metadata: dict[str, Any] | None = None, deps: Sequence[str] = ()
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
+        deps=list(deps),
         description=description,
         metadata=metadata,
         group_name="metadata",
@@ -86,6 +95,7 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
     cell = cell_of(context)
     name = str(cell.source)
     dataset.config.require_inputs([name])
+    files = listed_files(dataset, name, say(context), anew=True)
     source = dataset.config.sources[name]
     adapter = adapters()[source.kind]
     with dataset.tables.lock("source_snapshot", cell):
@@ -97,7 +107,7 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
         vanished = exports.stage_vanished(present, scan, before)
         relations, bad_relations = stage_relations(dataset, adapter, cell, scan, snapshot.recipe)
         listed = pl.concat([scan, _rows_of(dataset, vanished).select(scan.collect_schema().names())])
-        rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, listed)])
+        rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, listed, files)])
     for year, (records, _) in sorted(present.years.items()):
         if year not in source.years:
             say(context)(f"{name}: {records:,} records of {year}, which is none of its years")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -51,6 +52,14 @@ def counts_of(rows: pl.DataFrame, column: str) -> dict[str, int]:
     return {f"rows_{value}": number for value, number in counted.iter_rows()}
 
 
+def carried_along(facts: pl.LazyFrame) -> dict[str, int]:
+    """How many images say where they were taken, and behind how many there is something else, for the UI."""
+    counted = facts.select(
+        images_with_gps=pl.col("has_gps").sum(), images_with_trailing_bytes=(pl.col("trailing_bytes") > 0).sum()
+    )
+    return {name: int(number) for name, number in counted.collect().row(0, named=True).items()}
+
+
 def sheet_name(staged: Staged) -> str:
     """Where the contact sheet of a partition lies, below the root."""
     return f"sheets/{staged.table.name}/{staged.cell.source}_{staged.cell.year}.jpg"
@@ -61,22 +70,28 @@ def contact_sheet_of(dataset: Dataset, staged: Staged, rows: pl.LazyFrame) -> di
 
     `rows` has the `path` of each training image. Only our own JPEGs are decoded here, never a file from outside.
     """
-    from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
-
     paths = rows.filter(pl.col("path").is_not_null()).sort("image_id").select("path").collect().get_column("path")
     step = max(1, len(paths) / SHEET_IMAGES)
     chosen = [paths[int(index * step)] for index in range(min(len(paths), SHEET_IMAGES))]
-    images = [image for path in chosen if (image := _open(dataset, path)) is not None]
+    return sheet_in_order(dataset, sheet_name(staged), chosen, SHEET_COLUMNS, of=len(paths))
+
+
+def sheet_in_order(
+    dataset: Dataset, name: str, paths: Sequence[str], columns: int, of: int | None = None
+) -> dict[str, Any]:
+    """Draw a sheet of training images in the given order, and keep it under a name below the root."""
+    from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
+
+    images = [image for path in paths if (image := _open(dataset, path)) is not None]
     if not images:
         return {}
-    sheet = contact_sheet(images, columns=SHEET_COLUMNS, side=SHEET_SIDE)
-    dataset.blobs.replace(sheet_name(staged), jpeg_within(sheet, 4_000_000))
+    sheet = contact_sheet(images, columns=columns, side=SHEET_SIDE)
+    dataset.blobs.replace(name, jpeg_within(sheet, 4_000_000))
     inline = base64.b64encode(jpeg_within(sheet, INLINE_BYTES)).decode()
+    total = len(paths) if of is None else of
     return {
-        "contact_sheet": dg.MetadataValue.md(
-            f"![{len(images)} of {len(paths)} images](data:image/jpeg;base64,{inline})"
-        ),
-        "contact_sheet_file": dg.MetadataValue.path(str(dataset.blobs.root / sheet_name(staged))),
+        "contact_sheet": dg.MetadataValue.md(f"![{len(images)} of {total} images](data:image/jpeg;base64,{inline})"),
+        "contact_sheet_file": dg.MetadataValue.path(dataset.blobs.shown(name)),
     }
 
 

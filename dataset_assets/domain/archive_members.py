@@ -1,4 +1,4 @@
-"""Members of zip archives: how a location names one, and which of them are safe to read."""
+"""Members of archives: how a location names one, and which of a zip's are safe to read."""
 
 import errno
 import re
@@ -55,17 +55,20 @@ def is_damage(error: Exception) -> bool:
 def member_location(archive: str, member: str) -> str:
     """Name a member of an archive: `scrape.zip!nijijourney/102_p0.png`.
 
-    Raises: ValueError when the archive's path would not be found again: it must end in `.zip` and hold no `.zip!`.
+    Raises: ValueError when the archive's path would not be found again: it must end in `.zip` or `.tar`, and hold no
+    `.zip!` or `.tar!`.
     """
     location = f"{archive}!{member}"
     if split_location(location) != (archive, member):
-        raise ValueError(f"{archive}: expected a path that ends in .zip and has no '.zip!' inside; rename it")
+        raise ValueError(
+            f"{archive}: expected a path that ends in .zip or .tar, with no '.zip!' or '.tar!' inside; rename it"
+        )
     return location
 
 
 def split_location(location: str) -> tuple[str, str | None]:
-    """A location's path, and the member when it names one: what follows the first `.zip!`."""
-    if mark := re.search(r"(?<=\.zip)!", location, re.IGNORECASE):
+    """A location's path, and the member when it names one: what follows the first `.zip!` or `.tar!`."""
+    if mark := re.search(r"(?<=\.(?:zip|tar))!", location, re.IGNORECASE):
         return location[: mark.start()], location[mark.end() :]
     return location, None
 

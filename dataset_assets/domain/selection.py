@@ -71,6 +71,7 @@ def subset_rules(
     only_listed: bool = False,
     asks_tags: bool = False,
     where: str | None = None,
+    drops_duplicates: bool = False,
 ) -> list[Rule]:
     """A subset's rules for the candidates of one source, in the order in which they are asked.
 
@@ -80,6 +81,7 @@ def subset_rules(
     `asks_tags`: whether the subset has a tag query; its answer stands in the column `matches`, as `tag_query.matches`
     gives it.
     `where`: a condition for `where_expression`.
+    `drops_duplicates`: whether those are left out of which the column `is_duplicate` says so.
     Raises: WhereError when the condition is refused.
     """
     rules = [
@@ -94,4 +96,6 @@ def subset_rules(
         rules.append(Rule("tags", pl.col("matches")))
     if where is not None:
         rules.append(Rule("where", where_expression(where)))
+    if drops_duplicates:
+        rules.append(Rule("duplicates", ~pl.col("is_duplicate")))
     return rules

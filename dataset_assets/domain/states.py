@@ -7,13 +7,26 @@ STATES: tuple[State, ...] = get_args(State)
 
 REASONS: dict[State, tuple[str, ...]] = {
     "stored": (),
-    # A file that is what its post says, but no still image.
-    "excluded": ("video", "audio", "flash", "archive", "document"),
+    # A file that is what its post says, but no still image; or one that its host does not give, or not for this.
+    "excluded": ("video", "audio", "flash", "archive", "document", "withheld", "opted_out"),
     # Bytes that cannot be what the post says.
-    "quarantined": ("empty_file", "not_an_image", "too_large", "unreadable_file", "worker_died", "worker_timeout"),
-    # May come right on a later run, so every run tries again.
-    "pending": ("file_missing", "changed_while_read"),
+    "quarantined": (
+        *("empty_file", "not_an_image", "too_large", "unreadable_file", "worker_died", "worker_timeout"),
+        # Of a fetch: asking again would bring the same.
+        *("gone", "md5_mismatch", "refused_url", "blocked_address", "too_many_redirects"),
+    ),
+    # May come right on a later run, so every run tries again; a fetch is asked for again when its time has come.
+    "pending": (
+        *("file_missing", "changed_while_read"),
+        *("dns_failed", "connect_failed", "tls_failed", "connection_lost", "timed_out", "too_slow", "host_down"),
+        *("server_error", "rate_limited", "refused", "bad_response", "cut_off"),
+    ),
 }
+
+# Reasons that tell of the network, not of the image: no host answered.
+NETWORK_REASONS = ("dns_failed", "connect_failed", "tls_failed", "connection_lost", "timed_out")
+# What is worth asking for once more within the same run.
+PASSING_REASONS = (*NETWORK_REASONS, "too_slow", "server_error", "rate_limited", "bad_response", "cut_off")
 
 
 def is_lawful(state: str, reason: str | None) -> bool:
@@ -41,3 +54,18 @@ REJECT_REASONS = (
 
 # Errors of a per-image table that tell of a stored file gone or changed, not of the image.
 FILE_ERRORS = ("missing_file", "damaged_file")
+
+# Why an optimized image is its original, byte for byte.
+KeptBecause = Literal[
+    "other_format",  # no PNG and no JPEG
+    "several_pictures",  # a JPEG that holds more than one (MPO, gain maps); optimizers drop the others
+    "too_deep",  # a colour PNG of 16 bits a channel, of which the decoder reads 8: nothing could be proven
+    "unreadable",  # it does not decode
+    "not_optimizable",  # the optimizer refused it
+    "no_gain",  # it would not have become smaller
+    "pixels_differ",
+    "metadata_differs",
+    "worker_died",
+    "worker_timeout",
+]
+KEPT_REASONS: tuple[KeptBecause, ...] = get_args(KeptBecause)

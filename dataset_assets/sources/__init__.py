@@ -44,13 +44,15 @@ class Adapter(Protocol):
     def tag_metadata(self, snapshot: pl.LazyFrame) -> pl.LazyFrame:
         """Rows of `tag_metadata` from rows of the snapshot, in any order; one may repeat."""
 
-    def locate(self, source: Any, listed: pl.DataFrame) -> pl.DataFrame:
+    def locate(self, source: Any, listed: pl.DataFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
         """Where the image of each row of `image_metadata` lies.
 
-        Returns: image_id, location (a path, or `archive!member`; null = not there), size and mtime_ns of that file.
+        `files` are those of a bucket or of archives (see `storage.listings`); null = the source finds its own.
+        Returns: image_id, location (a path, `archive!member` or `s3://bucket/key`; null = not there), size and mtime_ns
+        of that file (null = not known before it is read).
         """
 
-    def orphans(self, source: Any, snapshot: pl.LazyFrame) -> pl.DataFrame:
+    def orphans(self, source: Any, snapshot: pl.LazyFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
         """Files of the source that no record names, as rows of `rejected_records`."""
 
 

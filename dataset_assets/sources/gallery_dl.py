@@ -165,7 +165,7 @@ def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
     return tags.unique().select("tag", "image_id", category=category, origin=pl.lit("source"))
 
 
-def locate(source: GalleryDlSource, listed: pl.DataFrame) -> pl.DataFrame:
+def locate(source: GalleryDlSource, listed: pl.DataFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
     """Where each listed image lies; size and, as mtime_ns, the CRC-32 of an archive's members are its directory's.
 
     Raises: DamagedExport when an archive is not whole; OSError when the disk fails.
@@ -193,7 +193,7 @@ def _locations(start: Path, names: Iterable[str]) -> dict[str, Found]:
     return found
 
 
-def orphans(source: GalleryDlSource, snapshot: pl.LazyFrame) -> pl.DataFrame:
+def orphans(source: GalleryDlSource, snapshot: pl.LazyFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
     """Images that no record names: without a sidecar, or with a rejected one, which has a row of its own."""
     named = set(snapshot.select("file_name").collect().to_series())
     rows = []

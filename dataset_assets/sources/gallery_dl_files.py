@@ -1,4 +1,4 @@
-"""The files of a scrape: a folder's, or those inside zip archives, which are read in place."""
+"""The files of a scrape: a folder's, or those inside zip or tar archives, which are read in place."""
 
 import errno
 import os
@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from dataset_assets.config import GalleryDlSource
 from dataset_assets.domain.archive_members import DAMAGE, is_damage, member_location, sort_out, split_location
+from dataset_assets.domain.tar_members import sort_out_tar
 from dataset_assets.sources import DamagedExport
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".zip", ".mp4", ".webm"))
@@ -23,7 +24,7 @@ META_FILE = re.compile(r"(meta_[A-Za-z0-9_-]{1,64})\.json")
 
 
 class Found(NamedTuple):
-    """A file of a scrape. `mtime_ns` of an archive's member is its CRC-32.
+    """A file of a scrape. `mtime_ns` of a zip's member is its CRC-32, of a tar's its own time.
 
     The archive's own time would make every image look changed when one is added; the CRC changes with the image alone.
     """
@@ -103,7 +104,7 @@ def archives(source: GalleryDlSource) -> list[Path]:
     """The archives that the pattern names, by name. Raises: DamagedExport when there is none."""
     found = source.files([source.images])
     if not found:
-        raise DamagedExport(f"{source.resolve(source.images)}: neither a folder nor a zip archive; see `images`")
+        raise DamagedExport(f"{source.resolve(source.images)}: neither a folder nor an archive; see `images`")
     return found
 
 
@@ -121,7 +122,11 @@ def base(source: GalleryDlSource) -> Path:
 
 @contextmanager
 def opened_archive(path: Path, start: Path) -> Iterator[Place]:
-    """A zip archive's place. Raises: DamagedExport when its directory cannot be read."""
+    """An archive's place. Raises: DamagedExport when its directory cannot be read."""
+    if path.suffix.lower() == ".tar":
+        with path.open("rb") as file:
+            yield _tar_place(file, path, path.relative_to(start).as_posix())
+        return
     try:
         archive = zipfile.ZipFile(path)
     except DAMAGE as error:
@@ -134,6 +139,29 @@ def opened_archive(path: Path, start: Path) -> Iterator[Place]:
         except ValueError as error:
             raise DamagedExport(f"{path}: {error}") from error
         yield place
+
+
+def _tar_place(file: BinaryIO, path: Path, within: str) -> Place:
+    """Raises: DamagedExport when the archive is not whole, or its path cannot stand in a location."""
+
+    def read(offset: int, length: int) -> bytes:
+        return os.pread(file.fileno(), length, offset)
+
+    def unpack(name: str, limit: int) -> bytes:
+        found = members.safe[str(split_location(name)[1])]
+        return read(found.offset, min(found.size, limit + 1))
+
+    try:
+        members = sort_out_tar(read, os.fstat(file.fileno()).st_size)
+        anywhere, here = member_location(str(path), ""), member_location(within, "")
+    except ValueError as error:
+        raise DamagedExport(f"{path}: {error}; fetch it again") from error
+    files = {
+        here + name: Found(anywhere + name, found.size, found.mtime_ns)
+        for name, found in members.safe.items()
+        if _matters(name)
+    }
+    return Place(unpack, files, [(here + name, problem) for name, problem in members.unsafe])
 
 
 def _members(archive: zipfile.ZipFile, path: str, within: str) -> Place:

@@ -45,16 +45,31 @@ def locate_images(folder: Path | None, listed: pl.DataFrame, stem: str) -> pl.Da
         return listed.select(
             "image_id", *(pl.lit(None, LOCATED[key]).alias(key) for key in LOCATED if key != "image_id")
         )
-    found = _first_of_each(_readable(_image_files(folder), stem))
+    return locate_among(_image_files(folder), listed, stem)
+
+
+def locate_among(files: pl.DataFrame, listed: pl.DataFrame, stem: str) -> pl.DataFrame:
+    """The same among the files of a listing (name, location, size, mtime_ns, problem)."""
+    found = _first_of_each(_readable(files, stem))
     rows = listed.select("image_id", "post_id").join(found, on="post_id", how="left", maintain_order="left")
     return rows.select(*LOCATED)
+
+
+def locate_urls(listed: pl.DataFrame) -> pl.DataFrame:
+    """The address of each listed image, from its `file_url`; nothing is known of the file before it is asked for."""
+    unknown = (pl.lit(None, LOCATED[key]).alias(key) for key in ("size", "mtime_ns"))
+    return listed.select("image_id", pl.col("file_url").alias("location"), *unknown)
 
 
 def orphan_images(folder: Path | None, post_ids: pl.Series, stem: str) -> pl.DataFrame:
     """Images below a folder that `locate_images` hands to no post of `post_ids`, as rows of `rejected_records`."""
     if folder is None:
         return REJECTED_RECORDS.empty()
-    files = _image_files(folder)
+    return orphans_among(_image_files(folder), post_ids, stem)
+
+
+def orphans_among(files: pl.DataFrame, post_ids: pl.Series, stem: str) -> pl.DataFrame:
+    """The same among the files of a listing."""
     read_for = _first_of_each(_readable(files, stem)).select("post_id", read="name")
     listed = pl.DataFrame({"post_id": post_ids, "is_listed": True}, schema_overrides={"post_id": pl.String}).unique()
     rows = (

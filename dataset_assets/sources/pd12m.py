@@ -1,7 +1,7 @@
 """PD12M: Parquet shards of public-domain images, with a caption, size, MD5 and licence of each.
 
 It states no date and no rating, and has no tags. Its captions were written by a model, not by the artist: they are no
-description, and come with the other captions. Images are those of a folder that somebody has fetched.
+description, and come with the other captions. Images are those of a folder that somebody has fetched, or are fetched.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from dataset_assets.config import Pd12mSource
 from dataset_assets.domain.identity import image_id
 from dataset_assets.domain.schemas import IMAGE_ID, IMAGE_METADATA, TAG_METADATA, Column, Table
 from dataset_assets.sources import ReadReport
-from dataset_assets.sources.local_files import fingerprint_of, locate_images, orphan_images
+from dataset_assets.sources.local_files import LOCATED, fingerprint_of, locate_images, locate_urls, orphan_images
 from dataset_assets.sources.pd12m_shards import write_snapshot
 
 SNAPSHOT = Table(
@@ -101,16 +101,33 @@ def captions(snapshot: pl.LazyFrame) -> pl.LazyFrame:
     return snapshot.select("image_id", caption=caption, file="record_file").filter(pl.col("caption") != "")
 
 
-def locate(source: Pd12mSource, listed: pl.DataFrame) -> pl.DataFrame:
-    """Where each listed image lies below `images`: `<id>.<ext>`, in any folder."""
+def locate(source: Pd12mSource, listed: pl.DataFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Where each listed image lies below `images`: `<id>.<ext>`, in any folder; or its address, to fetch it.
+
+    In a bucket, that is the key by which it is published: twelve million keys are not listed to find it.
+    """
+    if source.in_bucket:
+        return locate_objects(str(source.images), listed)
+    if source.is_fetched:
+        return locate_urls(listed)
     return locate_images(_image_folder(source), listed, FILE_STEM)
 
 
-def orphans(source: Pd12mSource, snapshot: pl.LazyFrame) -> pl.DataFrame:
+def orphans(source: Pd12mSource, snapshot: pl.LazyFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
     """Images that no row names, and second files for one."""
     post_ids = snapshot.select(pl.col("id").str.to_lowercase()).collect()["id"]
     return orphan_images(_image_folder(source), post_ids, FILE_STEM)
 
 
+def locate_objects(prefix: str, listed: pl.DataFrame) -> pl.DataFrame:
+    """The object of each listed image below `s3://bucket/prefix`: named as its `file_url` ends, else `<id>.<ext>`."""
+    of_url = pl.col("file_url").str.extract(r"/([0-9A-Za-z._-]{1,255})(?:[?#].*)?$")
+    name = pl.coalesce(of_url, pl.format("{}.{}", "post_id", "file_ext"))
+    unknown = (pl.lit(None, LOCATED[key]).alias(key) for key in ("size", "mtime_ns"))
+    return listed.select("image_id", pl.format("{}/{}", pl.lit(prefix.rstrip("/")), name).alias("location"), *unknown)
+
+
 def _image_folder(source: Pd12mSource) -> Path | None:
-    return source.resolve(source.images) if source.images else None
+    if source.images is None or source.is_fetched or source.in_bucket:
+        return None
+    return source.resolve(source.images)

@@ -13,7 +13,14 @@ from dataset_assets.config import PixivListsSource
 from dataset_assets.domain.identity import image_id
 from dataset_assets.domain.schemas import IMAGE_ID, IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Column, Table
 from dataset_assets.sources import ReadReport
-from dataset_assets.sources.local_files import fingerprint_of, locate_images, names_of, orphan_images
+from dataset_assets.sources.local_files import (
+    fingerprint_of,
+    locate_among,
+    locate_images,
+    names_of,
+    orphan_images,
+    orphans_among,
+)
 from dataset_assets.sources.pixiv_lines import WORK_ID, no_lines, read_lines, rejected_lines
 from dataset_assets.sources.sketch_pairs import pair_files, read_pair_lines
 
@@ -132,14 +139,19 @@ def tag_metadata(snapshot: pl.LazyFrame) -> pl.LazyFrame:
     return TAG_METADATA.empty().lazy()
 
 
-def locate(source: PixivListsSource, listed: pl.DataFrame) -> pl.DataFrame:
+def locate(source: PixivListsSource, listed: pl.DataFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
     """Where each listed image lies below `images`: `<id>_p0.<ext>` or `<id>.<ext>`, in any folder."""
+    if files is not None:
+        return locate_among(files, listed, FILE_STEM)
     return locate_images(_image_folder(source), listed, FILE_STEM)
 
 
-def orphans(source: PixivListsSource, snapshot: pl.LazyFrame) -> pl.DataFrame:
+def orphans(source: PixivListsSource, snapshot: pl.LazyFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:
     """Images that no list names, further pages of a work, and second files for one."""
-    return orphan_images(_image_folder(source), snapshot.select("post_id").collect()["post_id"], FILE_STEM)
+    post_ids = snapshot.select("post_id").collect()["post_id"]
+    if files is not None:
+        return orphans_among(files, post_ids, FILE_STEM)
+    return orphan_images(_image_folder(source), post_ids, FILE_STEM)
 
 
 def _image_folder(source: PixivListsSource) -> Path | None:

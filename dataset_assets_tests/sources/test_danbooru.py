@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from dataset_assets.config import DanbooruSource
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_METADATA, require_schema
 from dataset_assets.sources import DamagedExport, danbooru
 from dataset_assets_tests.sources.mirrors import (
@@ -288,3 +289,33 @@ def test_packed_export_reads_as_the_plain_one(tmp_path: Path, suffix: str) -> No
 def test_json_array_counts_elements(tmp_path: Path) -> None:
     export = read_export(tmp_path, {"page.json": json.dumps([new_record(2), new_record(1)], indent=2).encode()})
     assert export.snapshot.select("id", "record_line").rows() == [(1, 2), (2, 1)]
+
+
+def test_images_that_are_fetched_lie_at_the_address_of_the_record() -> None:
+    md5 = "4f39497ef8fcd059984c3b1fe86cf542"
+    source = DanbooruSource.model_validate(
+        {"kind": "danbooru", "metadata": "x", "images": "url", "years": 2020, "license": {"name": "x", "basis": "y"}}
+    )
+    listed = pl.DataFrame(
+        {
+            "image_id": [f"danbooru-{post}-0" for post in range(6)],
+            "file_url": ["https://a.example/b.png", "/data/b.png", "//evil.example/b.png", None, None, None],
+            "md5": [None, md5, md5, md5, md5, "no md5"],
+            "file_ext": ["png"] * 6,
+            "is_banned": [False, False, False, None, True, False],
+        },
+        schema_overrides={"md5": pl.String},
+    )
+
+    located = danbooru.locate(source, listed)
+
+    assert located["location"].to_list() == [
+        "https://a.example/b.png",
+        "https://danbooru.donmai.us/data/b.png",
+        "//evil.example/b.png",
+        f"https://cdn.donmai.us/original/4f/39/{md5}.png",
+        None,
+        None,
+    ]
+    assert source.missing_inputs() == [("metadata", f"no file matches {source.resolve('x')}")]
+    assert danbooru.orphans(source, pl.LazyFrame()).is_empty()

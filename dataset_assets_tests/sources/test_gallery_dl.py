@@ -1,5 +1,6 @@
 import json
 import os
+import tarfile
 import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +16,17 @@ from dataset_assets.domain.states import REJECT_REASONS
 from dataset_assets.sources import DamagedExport, ReadReport, gallery_dl
 from dataset_assets.sources.gallery_dl import SNAPSHOT
 from dataset_assets.storage import archives
-from dataset_assets_tests.sources.scrapes import as_bytes, canonical, niji, parsed, put, recovered, sidecar, zipped
+from dataset_assets_tests.sources.scrapes import (
+    as_bytes,
+    canonical,
+    niji,
+    parsed,
+    put,
+    recovered,
+    sidecar,
+    tarred,
+    zipped,
+)
 
 VERSIONS = ("gallery-dl_1.24.1", "gallery-dl_1.32.18")
 
@@ -141,6 +152,31 @@ def test_a_folder_and_a_zip_of_the_same_files_give_the_same_image_metadata(tmp_p
     assert from_folder.equals(from_archive)
 
 
+def test_a_tar_is_read_in_place_and_gives_the_same_as_a_zip(tmp_path: Path) -> None:
+    packed = read(tarred(tmp_path / "niji.tar", niji(5, 7)), tmp_path / "a.parquet")
+    zipped_up = read(zipped(tmp_path / "niji.zip", niji(5, 7)), tmp_path / "b.parquet")
+
+    one, other = (
+        gallery_dl.image_metadata(scrape.snapshot).drop("file_name").collect() for scrape in (packed, zipped_up)
+    )
+    assert one.equals(other)
+    assert packed.located()["niji-5-0"][:2] == (f"{tmp_path}/niji.tar!nijijourney/5_p0.png", 6)
+
+
+def test_x1_a_tar_that_is_cut_off_stops_the_reading_and_links_in_one_are_told(tmp_path: Path, into: Path) -> None:
+    archive = tarred(tmp_path / "niji.tar", niji(5, 7))
+    with tarfile.open(archive, "a") as more:
+        link = tarfile.TarInfo("nijijourney/9_p0.png.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        more.addfile(link)
+    rejected = read(archive, into).report.rejected
+    assert rejected.select("file", "reason").rows() == [("niji.tar!nijijourney/9_p0.png.json", "unsafe_path")]
+
+    archive.write_bytes(archive.read_bytes()[:700])
+    with pytest.raises(DamagedExport, match="fetch it again"):
+        read(archive, tmp_path / "c.parquet")
+
+
 def test_several_zips_are_one_scrape_and_the_first_by_name_wins(tmp_path: Path, into: Path) -> None:
     (tmp_path / "b").mkdir()
     zipped(tmp_path / "a.zip", niji(5, 7))
@@ -243,7 +279,7 @@ def test_a_cut_off_zip_stops_the_reading(tmp_path: Path, into: Path, kept: int) 
 
 
 def test_no_archive_at_all_stops_the_reading(tmp_path: Path, into: Path) -> None:
-    with pytest.raises(DamagedExport, match="neither a folder nor a zip archive"):
+    with pytest.raises(DamagedExport, match="neither a folder nor an archive"):
         read(tmp_path / "none" / "*.zip", into)
 
 

@@ -478,3 +478,13 @@ def test_real_rows(into: Path) -> None:
     assert images.select(pl.col("file_url").str.contains(pl.col("post_id"), literal=True).all()).item()
     assert export.snapshot["caption"].str.starts_with("The image shows").sum() == 744
     assert images["width"].null_count() == 0
+
+
+def test_images_that_are_fetched_lie_at_the_url_of_the_row(tmp_path: Path) -> None:
+    source = source_of(tmp_path, {}).model_copy(update={"images": "url"})
+    listed = pl.DataFrame({"image_id": ["pd12m-a-0", "pd12m-b-0"], "file_url": ["https://a.example/b.jpeg", None]})
+
+    located = pd12m.locate(source, listed)
+
+    assert located.rows() == [("pd12m-a-0", "https://a.example/b.jpeg", None, None), ("pd12m-b-0", None, None, None)]
+    assert source.missing_images() == []
