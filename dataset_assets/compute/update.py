@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from dataset_assets.compute.engine import Engine, Loss, Row, RowFunction
+from dataset_assets.compute.next_rows import NextRows
 from dataset_assets.domain.schemas import Table
 from dataset_assets.storage.durable import scratch_file
 from dataset_assets.storage.root import opened
@@ -116,7 +117,7 @@ class _Plan:
     job: Job
     shards: Shards
     previous: pl.LazyFrame
-    carried: pl.LazyFrame
+    usable: pl.LazyFrame  # of the previous rows, those that may be carried over where they are wanted
     reused: int
     resumed: pl.DataFrame
     missing: pl.DataFrame
@@ -149,8 +150,7 @@ def _plan(tables: Tables, cell: Cell, job: Job, say: Callable[[str], None]) -> _
         usable = usable.filter(recipe.settled)
     if recipe.file_size is not None:
         usable = usable.join(_vanished(tables, usable, recipe.file_size).lazy(), on="image_id", how="anti")
-    carried = usable.join(wanted, on=["image_id", "input_key"], how="semi")
-    have = carried.select("image_id").collect()
+    have = usable.join(wanted, on=["image_id", "input_key"], how="semi").select("image_id").collect()
 
     finished = _finished(shards, mark, table).join(wanted, on=["image_id", "input_key"], how="semi")
     finished = finished.join(have.lazy(), on="image_id", how="anti").unique(
@@ -158,23 +158,23 @@ def _plan(tables: Tables, cell: Cell, job: Job, say: Callable[[str], None]) -> _
     )
     resumed = finished.select("image_id").collect()
     missing = inputs.join(pl.concat([have, resumed]), on="image_id", how="anti").sort("image_id")
-    return _Plan(tables, cell, job, shards, previous, carried, have.height, resumed, missing)
+    return _Plan(tables, cell, job, shards, previous, usable, have.height, resumed, missing)
 
 
 def _finish(plan: _Plan, began: float) -> Update:
     """Stage what was carried over and computed, or keep the table where nothing changed."""
     tables, cell, table = plan.tables, plan.cell, plan.job.table
     wanted = plan.job.inputs.lazy().select("image_id", "input_key")
-    dropped = plan.previous.join(wanted, on="image_id", how="anti").select(pl.len()).collect().item()
+    gone = plan.previous.join(wanted, on="image_id", how="anti").select(pl.len())
+    dropped = gone.collect(engine="streaming").item()
     seconds = time.monotonic() - began
     counts = Counts(plan.missing.height, plan.resumed.height, plan.reused, int(dropped), seconds)
     if not (counts.computed or counts.resumed or counts.dropped) and tables.commit_of(table.name, cell):
         return Update(tables.unchanged(table, cell), counts)
     mark = plan.job.recipe.fingerprint
     made = pl.concat([plan.resumed, plan.missing.select("image_id")]).get_column("image_id")
-    computed = _finished(plan.shards, mark, table).join(made.to_frame().lazy(), on="image_id", how="semi")
-    computed = computed.join(wanted, on=["image_id", "input_key"], how="semi").unique("image_id", keep="any")
-    staged = tables.stage(table, cell, pl.concat([plan.carried, computed]), mark)
+    rows = NextRows(table, plan.job.inputs, plan.usable, plan.shards.files(mark))
+    staged = tables.stage_frames(table, cell, rows.frames(), mark)
     return Update(replace(staged, computed_ids=made.sort()), counts)
 
 
