@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all lint bench-metadata bench-queries bench-images bench-resize \
-  bench-lossless bench-fetch bench-duplicates bench-rebuild clean
+  bench-lossless bench-fetch bench-duplicates bench-search bench-rebuild bench-embeddings bench-annotations clean
 
 help:   ## Show the targets.
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,13 @@ bench-duplicates: $(READY)   ## Measure how fast near-duplicates are found (HASH
 	$(BIN)/uv pip install --quiet --python $(BIN)/python faiss-cpu
 	$(BIN)/python -m benchmarks.near_duplicates --hashes $(HASHES) $(if $(PICTURES),--pictures $(PICTURES))
 
+VECTORS ?= 1000000
+
+bench-search: $(READY)   ## Measure search by likeness and close pairs of vectors, beside faiss and torch (VECTORS=2000000).
+	$(BIN)/uv pip install --quiet --python $(BIN)/python faiss-cpu
+	mkdir -p benchmarks/_data
+	$(BIN)/python -m benchmarks.vector_search --vectors $(VECTORS) --faiss
+
 IMG2DATASET := benchmarks/_data/img2dataset/bin/python
 
 # img2dataset has an environment of its own; it does not run on Python 3.13.
@@ -73,6 +80,18 @@ bench-images: bench-resize bench-lossless bench-fetch bench-duplicates bench-reb
 
 bench-fetch: $(READY) $(IMG2DATASET)   ## Measure how fast images are fetched, beside img2dataset and curl (FETCHED=8000).
 	$(BIN)/python -m benchmarks.fetch --img2dataset $(IMG2DATASET) --images $(FETCHED) --rounds $(ROUNDS)
+
+CLIP_RETRIEVAL := benchmarks/_data/clip-retrieval/bin/python
+
+# Its copy of CLIP asks for a setuptools that still has pkg_resources.
+$(CLIP_RETRIEVAL):
+	$(PYTHON) -m venv benchmarks/_data/clip-retrieval
+	$(CLIP_RETRIEVAL) -m pip install --quiet --disable-pip-version-check 'clip-retrieval==2.45.0' 'setuptools<70'
+
+bench-embeddings: $(READY) $(CLIP_RETRIEVAL)   ## Measure how fast images become CLIP vectors, beside clip-retrieval and the model alone.
+	$(BIN)/python -m benchmarks.annotations --clip-retrieval $(CLIP_RETRIEVAL) --rounds $(ROUNDS)
+
+bench-annotations: bench-embeddings bench-search   ## All benchmarks of annotations, one after another.
 
 clean:   ## Remove what the targets above made.
 	rm -rf $(VENV) demo .dagster_home benchmarks/_data

@@ -7,16 +7,23 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
-from dataset_assets.config import GalleryDlSource, Source
+from dataset_assets.config import GalleryDlSource, Pd12mSource, Source
 from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_EMBEDDINGS, PUBLISHED_TAGS
 from dataset_assets.domain.collection_window import is_outside, window_in_name
 from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, PICTURE_HASHES
+from dataset_assets.domain.embedding_agreement import EMBEDDING_AGREEMENT, SAME_MODEL_COSINE
 from dataset_assets.domain.families import FAMILIES
+from dataset_assets.domain.image_scores import IMAGE_SCORES
 from dataset_assets.domain.metadata_doubts import METADATA_DOUBTS
+from dataset_assets.domain.model_captions import MODEL_CAPTIONS
 from dataset_assets.domain.optimized_images import OPTIMIZED_IMAGES
 from dataset_assets.domain.pixiv_works import PIXIV_WORKS
+from dataset_assets.domain.predicted_tags import PREDICTED_TAGS
 from dataset_assets.domain.schemas import TABLES, SchemaMismatch, Table, require_schema, subset
 from dataset_assets.domain.states import KEPT_REASONS, REASONS
+from dataset_assets.domain.tag_decisions import TAG_DECISIONS, UNREADABLE
+from dataset_assets.domain.tag_disagreements import TAG_DISAGREEMENTS
+from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources.danbooru_side_tables import ARTIST_COMMENTARIES, NOTES, POOLS
 
@@ -50,7 +57,7 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         _check(graph, "picture_hashes", has_one_row_per_image, of="picture_hashes"),
         _check(graph, "near_duplicates", matches_schema, table=NEAR_DUPLICATES),
         _check(graph, "near_duplicates", has_one_row_per_image, of="near_duplicates"),
-        _check(graph, "near_duplicates", has_every_duplicate_beside_its_leader, distance=_most_apart(graph)),
+        _check(graph, "near_duplicates", has_every_duplicate_beside_its_leader, **_most_apart(graph)),
         _check(graph, "families", has_every_child_below_its_parent),
         _check(graph, "pools", has_one_post_at_each_place),
         *(_advice(graph, name, has_no_line_that_could_not_be_read, graph.partitions.source) for name in _dumps(graph)),
@@ -71,9 +78,35 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         _check(graph, "optimized_images", has_a_row_for_every_stored_image, of="optimized_images"),
         _check(graph, "optimized_images", has_the_pixels_of_its_original),
         _check(graph, "optimized_images", is_never_larger_than_its_original),
-        _check(graph, "clip_embeddings", has_a_row_for_every_training_image),
+        _check(graph, "clip_embeddings", has_a_row_for_every_training_image, of="clip_embeddings"),
         _check(graph, "clip_embeddings", has_finite_vectors_of_unit_length),
+        _check(graph, VECTOR_INDEX.name, matches_schema, table=VECTOR_INDEX),
+        *(_tagger_checks(graph) if graph.config.tagger else []),
+        _check(graph, "tag_decisions", matches_schema, table=TAG_DECISIONS),
+        _advice(graph, "tag_decisions", has_no_line_that_is_no_decision, graph.partitions.source_year),
+        *(_score_checks(graph) if graph.config.image_scores else []),
+        *(_checks_of_model_captions(graph) if graph.config.captioner else []),
+        *(_checks_of_agreement(graph) if any(_publishes_vectors(s) for s in graph.config.sources.values()) else []),
         *(_check(graph, name, has_a_row_for_every_candidate, of=name) for name in subsets),
+    ]
+
+
+def _score_checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
+    return [
+        _check(graph, "image_scores", matches_schema, table=IMAGE_SCORES),
+        _check(graph, "image_scores", has_one_row_per_image, of="image_scores"),
+        _check(graph, "image_scores", has_a_score_for_every_vector),
+    ]
+
+
+def _tagger_checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
+    return [
+        _check(graph, "predicted_tags", matches_schema, table=PREDICTED_TAGS),
+        _check(graph, "predicted_tags", has_one_row_per_image, of="predicted_tags"),
+        _check(graph, "predicted_tags", has_a_tagged_row_for_every_training_image),
+        _check(graph, "predicted_tags", has_scores_of_0_to_1),
+        _check(graph, "tag_disagreements", matches_schema, table=TAG_DISAGREEMENTS),
+        _check(graph, "tag_disagreements", has_each_disagreement_once),
     ]
 
 
@@ -98,8 +131,31 @@ def _check(graph: Graph, asset: str, verdict: Callable[..., Verdict], **argument
     return decorate(run)
 
 
-def _most_apart(graph: Graph) -> int:
-    return graph.config.near_duplicates.max_distance
+def _checks_of_model_captions(graph: Graph) -> list[dg.AssetChecksDefinition]:
+    name = MODEL_CAPTIONS.name
+    return [
+        _check(graph, name, matches_schema, table=MODEL_CAPTIONS),
+        _check(graph, name, has_one_row_per_image, of=name),
+        _check(graph, name, has_a_row_for_every_training_image, of=name),
+        _check(graph, name, has_a_caption_and_its_score_or_an_error),
+    ]
+
+
+def _publishes_vectors(source: Source) -> bool:
+    return isinstance(source, Pd12mSource) and bool(source.embeddings)
+
+
+def _checks_of_agreement(graph: Graph) -> list[dg.AssetChecksDefinition]:
+    name = EMBEDDING_AGREEMENT.name
+    return [
+        _check(graph, name, matches_schema, table=EMBEDDING_AGREEMENT),
+        _check(graph, name, has_one_row_per_image, of=name),
+        _advice(graph, name, has_the_vectors_of_the_named_model, graph.partitions.source_year),
+    ]
+
+
+def _most_apart(graph: Graph) -> dict[str, float | None]:
+    return {"distance": graph.config.near_duplicates.max_distance, "cosine": graph.config.near_duplicates.min_cosine}
 
 
 def _dumps(graph: Graph) -> list[str]:
@@ -160,6 +216,17 @@ def has_no_picture_under_many_names(rows: pl.LazyFrame, source: Source) -> Verdi
     return many.is_empty(), {"files_of_many_images": many.height, **examples}
 
 
+def has_the_vectors_of_the_named_model(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """Published vectors are those that the model named in dataset.yaml gives, as far as a sample tells."""
+    cosine = pl.col("cosine")
+    counted = rows.select(cosine.count(), least=cosine.min(), median=cosine.median()).collect().row(0)
+    found, least, median = counted
+    if not found:
+        return True, {"compared": 0, "note": "nothing was compared; the materialization says why"}
+    shown = {"cosine_min": f"{least:.4f}", "cosine_median": f"{median:.4f}", "model": str(source.models.embeddings)}
+    return median >= SAME_MODEL_COSINE, {"compared": found, **shown}
+
+
 def has_no_row_without_its_image(rows: Rows, of: str) -> Verdict:
     """Every image that the table speaks of is listed."""
     strangers = rows(of).select("image_id").unique().join(rows("image_metadata"), on="image_id", how="anti")
@@ -186,14 +253,15 @@ def has_every_child_below_its_parent(rows: Rows) -> Verdict:
     return _none_of(children.filter(~is_below), "image_id", "children_elsewhere")
 
 
-def has_every_duplicate_beside_its_leader(rows: Rows, distance: int) -> Verdict:
+def has_every_duplicate_beside_its_leader(rows: Rows, distance: int, cosine: float | None = None) -> Verdict:
     """Every duplicate is like an image that leads its group, and duplicates none itself."""
     table = rows("near_duplicates")
     leaders = table.filter(pl.col("duplicate_of").is_null()).select(duplicate_of="image_id", leader_pixels="pixel_hash")
     led = table.filter(pl.col("duplicate_of").is_not_null()).join(leaders, on="duplicate_of", how="left")
     is_exact = (pl.col("kind") == "exact") & (pl.col("pixel_hash") == pl.col("leader_pixels"))
     is_like = (pl.col("kind") == "perceptual") & pl.col("distance").is_between(0, distance)
-    is_beside = pl.col("leader_pixels").is_not_null() & (is_exact | is_like)
+    is_seen = (pl.col("kind") == "semantic") & (pl.col("cosine") >= (2.0 if cosine is None else cosine - 1e-6))
+    is_beside = pl.col("leader_pixels").is_not_null() & (is_exact | is_like | is_seen)
     return _none_of(led.filter(~is_beside.fill_null(False)), "image_id", "duplicates_astray")
 
 
@@ -238,9 +306,59 @@ def has_a_row_for_every_stored_image(rows: Rows, of: str) -> Verdict:
     return _same_images(rows("raw_images").filter(pl.col("state") == "stored"), rows(of))
 
 
-def has_a_row_for_every_training_image(rows: Rows) -> Verdict:
+def has_a_row_for_every_training_image(rows: Rows, of: str) -> Verdict:
     """The table has the training images that were made, each and no other."""
-    return _same_images(rows("training_images").filter(pl.col("error").is_null()), rows("clip_embeddings"))
+    return _same_images(rows("training_images").filter(pl.col("error").is_null()), rows(of))
+
+
+def has_a_caption_and_its_score_or_an_error(rows: Rows) -> Verdict:
+    """Every image has words and how probable they are to the model, or the reason why it has none."""
+    words, score = pl.col("caption").str.len_chars() > 0, pl.col("score")
+    captioned = words & score.is_finite() & (score <= 0) & pl.col("error").is_null()
+    failed = pl.col("error").is_not_null() & pl.col("caption").is_null() & score.is_null()
+    wrong = rows("model_captions").filter(~(captioned.fill_null(False) | failed))
+    return _none_of(wrong, "image_id", "images_without_either")
+
+
+def has_a_tagged_row_for_every_training_image(rows: Rows) -> Verdict:
+    """The table has the training images that were made, each and no other."""
+    return _same_images(rows("training_images").filter(pl.col("error").is_null()), rows("predicted_tags"))
+
+
+def has_a_score_for_every_vector(rows: Rows) -> Verdict:
+    """The table has the images of `clip_embeddings`, each and no other, and a finite score for each vector."""
+    scored = rows("image_scores")
+    made = pl.any_horizontal(pl.col("aesthetic_score", "quality_score").is_finite())
+    passed, found = _same_images(rows("clip_embeddings"), scored)
+    without = scored.filter(pl.col("error").is_null() & ~made.fill_null(False))
+    finite, unscored = _none_of(without, "image_id", "unscored")
+    return passed and finite, {**found, **unscored}
+
+
+def has_no_line_that_is_no_decision(rows: pl.LazyFrame, source: Source) -> Verdict:
+    """Every line of the files of decisions can be read."""
+    return _none_of(rows.filter(pl.col("state") == UNREADABLE), "file", "lines_unreadable")
+
+
+def has_each_disagreement_once(rows: Rows) -> Verdict:
+    """No image and tag stand in the table twice, and none is about a tag on which the two agree."""
+    repeated = rows("tag_disagreements").group_by("image_id", "tag").len().filter(pl.col("len") > 1)
+    tagged = rows("tag_metadata").select("image_id", "tag").unique().with_columns(is_tagged=True)
+    both = rows("tag_disagreements").join(tagged, on=["image_id", "tag"], how="left")
+    wrong = both.filter((pl.col("kind") == "doubtful") != pl.col("is_tagged").fill_null(False))
+    no_repeats, found = _none_of(repeated, "image_id", "pairs_repeated")
+    fits, unfit = _none_of(wrong, "image_id", "pairs_that_agree")
+    return no_repeats and fits, {**found, **unfit}
+
+
+def has_scores_of_0_to_1(rows: Rows) -> Verdict:
+    """Every score lies in 0 to 1, every image without an error has its tags, and none of them stands twice."""
+    tagged, score = rows("predicted_tags"), pl.element().struct.field("score")
+    named = pl.element().struct.field("category") + " " + pl.element().struct.field("tag")
+    within = pl.col("tags").list.eval(score.is_between(0, 1)).list.all()
+    distinct = pl.col("tags").list.eval(named).list.n_unique() == pl.col("tags").list.len()
+    lawful = pl.when(pl.col("error").is_null()).then(within & distinct).otherwise(pl.col("tags").is_null())
+    return _none_of(tagged.filter(~lawful.fill_null(False)), "image_id", "wrong_scores")
 
 
 def has_the_pixels_of_its_original(rows: Rows) -> Verdict:

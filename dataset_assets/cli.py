@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets import cli_search, cli_snapshots
+from dataset_assets import cli_review, cli_search, cli_snapshots
 from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
 from dataset_assets.environment import (
     CONFIG_VARIABLE,
@@ -94,6 +94,7 @@ def rebuild(
     source: Sources = None,
     years: YearSpan = None,
     assets: Annotated[str | None, typer.Option(help="Only these assets, separated by commas.")] = None,
+    without: Annotated[str | None, typer.Option(help="All but these assets and what is built from them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Look at fresh assets too.")] = False,
     fetch: Annotated[
         str, typer.Option(help="Files to ask for again: due; retry = all pending ones; again = all.")
@@ -109,7 +110,7 @@ def rebuild(
         raise WrongUse(f"--fetch {error}") from None
     _require_inputs(config, source)
     cells = _cells(config, source, years)
-    _rebuild(config, cells, _known_assets(assets, config), everything, mode)
+    _rebuild(config, cells, _chosen_assets(assets, without, config), everything, mode)
 
 
 def _rebuild(
@@ -194,14 +195,14 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
     from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, UNIQUE_JOB
     from dataset_assets.overview import damage, undeclared_records
     from dataset_assets.staleness import Staleness, keys_of
-    from dataset_assets.storage.tables import Cell
+    from dataset_assets.storage.tables import Cell, Tables
 
     config = config_from_environment()
     cells = _cells(config, source, years)
     _print_states(config, cells)
     _print_rejected(config, sorted({name for name, _ in cells}))
     with _dagster(config) as (definitions, instance):
-        staleness = Staleness(definitions, instance)
+        staleness = Staleness(definitions, instance, Tables(config.root_path))
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
         parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
@@ -289,6 +290,7 @@ def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146
 
 
 app.command(context_settings=cli_search.CONTEXT)(cli_search.search)
+app.command()(cli_review.review)
 
 
 @app.command()
@@ -378,16 +380,28 @@ def _cells(config: DatasetConfig, sources: list[str] | None, years: str | None) 
     return cells
 
 
-def _known_assets(text: str | None, config: DatasetConfig) -> list[str] | None:
-    if text is None:
+def _chosen_assets(only: str | None, without: str | None, config: DatasetConfig) -> list[str] | None:
+    """The assets to rebuild; None = all. What is built from an asset that is left out is left out too."""
+    if only is None and without is None:
         return None
     from dataset_assets.definitions import build
 
-    known = {key.to_user_string() for key in build(config).resolve_asset_graph().materializable_asset_keys}
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
-        raise WrongUse(f"there is no asset {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-    return names
+    graph = build(config).resolve_asset_graph()
+    known = {key.to_user_string(): key for key in graph.materializable_asset_keys}
+
+    def named(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in known]:
+            raise WrongUse(f"there is no asset {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+        return names
+
+    # What a rebuild does not make of itself stays out, unless it is named.
+    left_out = {"optimized_images"} if only is None and config.optimized_images is None else set()
+    waiting = named(without or "")
+    while waiting:
+        left_out.add(name := waiting.pop())
+        waiting += {child.to_user_string() for child in graph.get(known[name]).child_keys} & set(known) - left_out
+    return [name for name in (sorted(known) if only is None else named(only)) if name not in left_out]
 
 
 def _print_grid(rows: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from csv import writer as csv_writer
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from dataset_assets.environment import config_from_environment
 if TYPE_CHECKING:
     import polars as pl
 
+    from dataset_assets.likeness import Alike
     from dataset_assets.search import Found
 
 # What a program is told of an image; `trace` and the tables know the rest.
@@ -29,7 +30,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def search(
-    query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')],
+    query: Annotated[str, typer.Argument(help='In Danbooru\'s syntax: "1girl -solo rating:general score:>10".')] = "",
     limit: Annotated[
         int | None, typer.Option(help="Show at most so many images.", show_default="20; all as CSV or JSON", min=0)
     ] = None,
@@ -38,11 +39,33 @@ def search(
     grid: Annotated[Path | None, typer.Option(help="Write a picture of some of the images, as PNG.")] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be given again.")] = None,
     years: Annotated[str | None, typer.Option(help="Only these years: 2019, or 2005..2021.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='SQL over the public columns: "width >= 512 and not is_blank".')
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Rank by what the images show: a sentence in the model's language.")
+    ] = None,
+    like: Annotated[str | None, typer.Option(help="Rank by likeness to an image: its id, or any picture file.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with all images, not the nearest clusters.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Compare the vectors that a source publishes.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write what --text or --like finds as one HTML page.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: the images, or the tags with --facets.")] = False,
 ) -> None:
-    """Find images by tags and metadata, in Danbooru's own search syntax."""
-    found = _find(config_from_environment(), query, source, years)
+    """Find images by tags and metadata, in Danbooru's own search syntax; and by text or likeness among them."""
+    config = config_from_environment()
+    if text is not None or like is not None:
+        wanted = Wanted(query, where, source, years, 20 if limit is None else limit)
+        found_alike = _alike(config, wanted, text, like, exact, published)
+        _print_alike(found_alike, as_json, as_csv)
+        return _write_alike(found_alike, text or f"like {like}", grid, page)
+    if page is not None:
+        raise ConfigError("--html shows what --text or --like finds; --grid shows a sample of what tags find")
+    found = _find(config, query, source, years, where)
     for note in found.notes:
         errors.print(f"[yellow]{escape(note)}[/yellow]")
     if as_json:
@@ -55,22 +78,91 @@ def search(
         _write_grid(found, grid)
 
 
-def _find(config: DatasetConfig, query: str, sources: list[str] | None, years: str | None) -> "Found":
-    from dataset_assets import search as searching
-    from dataset_assets.domain.tag_query import TagQueryError
-    from dataset_assets.storage.tables import Tables
+class Wanted(NamedTuple):
+    """Which images are ranked, and how many of them are shown."""
 
+    query: str
+    where: str | None
+    sources: list[str] | None
+    years: str | None
+    limit: int
+
+
+def _alike(
+    config: DatasetConfig, wanted: Wanted, text: str | None, like: str | None, exact: bool, published: bool
+) -> "Alike":
+    from dataset_assets.domain.selection import WhereError
+    from dataset_assets.domain.tag_query import TagQueryError
+    from dataset_assets.likeness import alike
+    from dataset_assets.models.weight_files import ModelError
+    from dataset_assets.search import SearchError
+
+    span = _checked(config, wanted.sources, wanted.years)
+    try:
+        return alike(
+            config,
+            text=text,
+            like=like,
+            query=wanted.query,
+            where=wanted.where,
+            sources=wanted.sources,
+            years=span,
+            limit=wanted.limit,
+            exact=exact,
+            published=published,
+        )
+    except (TagQueryError, WhereError, SearchError, ModelError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def _print_alike(found: "Alike", as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        answer = {"images": found.rows.to_dicts(), "notes": found.notes}
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1, default=str) + "\n")
+        return
+    for note in found.notes:
+        errors.print(f"[yellow]{escape(note)}[/yellow]")
+    if as_csv:
+        return _print_csv(found.rows)
+    for cosine, image_id in found.rows.select("cosine", "image_id").iter_rows():
+        console.print(f"{cosine:8.4f}  {escape(image_id)}")
+
+
+def _write_alike(found: "Alike", title: str, grid: Path | None, page: Path | None) -> None:
+    if page is not None:
+        try:
+            page.write_text(found.page(title), "utf-8")
+        except OSError as error:
+            raise ConfigError(f"--html {page} cannot be written: {error}") from None
+        errors.print(f"wrote {escape(str(page))}")
+    if grid is not None:
+        _write_grid(found, grid)
+
+
+def _checked(config: DatasetConfig, sources: list[str] | None, years: str | None) -> tuple[int, ...] | None:
+    """The years as numbers. Raises: ConfigError for what cannot be meant."""
     if unknown := [name for name in sources or [] if name not in config.sources]:
         raise ConfigError(f"{config.file} has no source {unknown[0]!r}; it has: {', '.join(config.sources)}")
     try:
-        span = None if years is None else parse_years(years)
+        return None if years is None else parse_years(years)
     except ValueError as error:
         raise ConfigError(f"--years {error}") from None
+
+
+def _find(
+    config: DatasetConfig, query: str, sources: list[str] | None, years: str | None, where: str | None
+) -> "Found":
+    from dataset_assets import search as searching
+    from dataset_assets.domain.selection import WhereError
+    from dataset_assets.domain.tag_query import TagQueryError
+    from dataset_assets.storage.tables import Tables
+
+    span = _checked(config, sources, years)
     if not Tables(config.root_path).cells("image_metadata"):
         raise ConfigError("no image is listed yet; build with `dataset-assets rebuild`")
     try:
-        return searching.find(config, query, sources, span)
-    except (TagQueryError, searching.SearchError) as error:
+        return searching.find(config, query, sources, span, where)
+    except (TagQueryError, WhereError, searching.SearchError) as error:
         raise ConfigError(str(error)) from None
 
 
@@ -115,7 +207,7 @@ def _print_csv(rows: "pl.DataFrame") -> None:
     lines.writerows(rows.iter_rows())
 
 
-def _write_grid(found: "Found", file: Path) -> None:
+def _write_grid(found: "Found | Alike", file: Path) -> None:
     sheet = found.grid()
     if sheet is None:
         errors.print("no picture was written: none of the images found has a file")

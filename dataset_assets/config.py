@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from dataset_assets.domain import addresses, identity, selection, tag_query
+from dataset_assets.domain.image_scores import SCORES, Score, column_of
 from dataset_assets.places import Place, S3Place, parse_s3_url
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -400,11 +401,22 @@ def parse_size(value: object) -> object:
     """Width and height from `640x960`; anything else is left to be judged as a pair of numbers."""
     if isinstance(value, str) and (sides := re.fullmatch(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*", value)):
         return int(sides[1]), int(sides[2])
+    if isinstance(value, str | int):
+        raise ValueError(f"{value!r} is no width and height; write 640x960, or max_side for a square")
     return value
 
 
 Side = Annotated[int, Field(ge=1, le=16_384)]
-Colour = Annotated[str, Field(pattern=r"^(auto|white|black|#[0-9a-fA-F]{6})$")]
+
+
+def parse_colour(value: object) -> str:
+    """`auto`, `white`, `black` or `#rrggbb`. Raises: ValueError."""
+    if isinstance(value, str) and re.fullmatch(r"auto|white|black|#[0-9a-fA-F]{6}", value):
+        return value
+    raise ValueError(f'{value!r} is no colour; write auto, white, black or "#rrggbb", in quotes')
+
+
+Colour = Annotated[str, BeforeValidator(parse_colour)]
 
 
 class TrainingImages(Settings):
@@ -448,8 +460,128 @@ class Clip(Settings):
     pretrained: str | None = "openai"
     batch_size: int = Field(default=32, ge=1, le=4096)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # bf16 on a GPU, and on a processor with AMX
+    random_weights: bool = False
+
+
+class CocaCaptioner(Settings):
+    """A CoCa model behind `model_captions`, in open_clip's names."""
+
+    kind: Literal["coca"]
+    model: str = "coca_ViT-L-14"
+    pretrained: str | None = "mscoco_finetuned_laion2b_s13b_b90k"
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     random_weights: bool = False
+    beams: int = Field(default=3, ge=1, le=64)  # 1 = greedy
+    min_length: int = Field(default=5, ge=0, le=76)  # tokens, the start token included
+    max_length: int = Field(default=30, ge=2, le=76)
+
+    @model_validator(mode="after")
+    def _lengths_are_a_span(self) -> "CocaCaptioner":
+        require_span(self.min_length, self.max_length)
+        return self
+
+
+class Sampling(Settings):
+    """Words drawn by lot among the likeliest. Each image has a seed of its own, made of this one and its id."""
+
+    seed: int = Field(default=42, ge=0)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    top_k: int = Field(default=50, ge=1)
+
+
+class BlipCaptioner(Settings):
+    """A BLIP model behind `model_captions`. Defaults: those of kohya's `make_captions.py` with `--beam_search`.
+
+    Without that option kohya's script draws lots: `sampling: {}` and `repetition_penalty: 1.1`.
+    """
+
+    kind: Literal["blip"]
+    model: str = "hf-hub:Salesforce/blip-image-captioning-large"
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    random_weights: bool = False
+    prompt: str = Field(default="a picture of ", max_length=200)  # what a caption begins with; it is cut off again
+    beams: int = Field(default=1, ge=1, le=64)  # 1 = greedy
+    min_length: int = Field(default=5, ge=0, le=512)  # tokens, those of the prompt included
+    max_length: int = Field(default=75, ge=2, le=512)
+    repetition_penalty: float = Field(default=1.0, gt=0, le=10)
+    sampling: Sampling | None = None
+
+    @model_validator(mode="after")
+    def _lengths_are_a_span(self) -> "BlipCaptioner":
+        require_span(self.min_length, self.max_length)
+        if self.sampling and self.beams > 1:
+            raise ValueError("sampling draws one caption, beams compare several; leave one of the two out")
+        return self
+
+
+def require_span(min_length: int, max_length: int) -> None:
+    """Refuse lengths that no caption can have. Raises: ValueError."""
+    if min_length >= max_length:
+        raise ValueError(f"min_length {min_length} is not below max_length {max_length}")
+
+
+class TagThresholds(Settings):
+    """From which score on a predicted tag counts as one; applied when scores are read, so a change costs nothing."""
+
+    general: float = Field(default=0.35, ge=0, le=1)
+    character: float = Field(default=0.85, ge=0, le=1)  # both as in the taggers' own demo
+
+
+class Tagger(Settings):
+    """The model behind `predicted_tags`: a repository of Hugging Face, or a folder with `selected_tags.csv` in it."""
+
+    model: str = "SmilingWolf/wd-v1-4-vit-tagger-v2"
+    floor: float = Field(default=0.05, ge=0.001, le=1)  # lower scores are not kept
+    thresholds: TagThresholds = TagThresholds()
+    learnt_from: tuple[str, ...] | None = None  # sources whose posts it was trained on; without, those of kind danbooru
+    batch_size: int = Field(default=8, ge=1, le=1024)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    runtime: Literal["auto", "onnx", "timm"] = "auto"
+    provider: str | None = Field(default=None, pattern=r"^[A-Za-z]{1,60}ExecutionProvider$")  # onnxruntime's name
+
+    @model_validator(mode="after")
+    def _floor_is_below_the_thresholds(self) -> "Tagger":
+        if self.floor > min(self.thresholds.general, self.thresholds.character):
+            raise ValueError("floor is above a threshold, so scores that it needs would not be kept")
+        return self
+
+
+class ScoreHead(Settings):
+    """A linear head over CLIP vectors that gives each image a score."""
+
+    weights: str = Field(min_length=1)  # a file, or an https:// URL: .safetensors or .pth
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    clip: str = "ViT-L-14-quickgelu/openai"  # the model whose vectors it was trained on, as `clip_embeddings` names it
+
+    @property
+    def is_remote(self) -> bool:
+        return "://" in self.weights
+
+    @model_validator(mode="after")
+    def _a_url_is_checked(self) -> "ScoreHead":
+        if self.is_remote and not self.weights.startswith("https://"):
+            raise ValueError("weights is a file, or a URL that begins with https://")
+        if self.is_remote and self.sha256 is None:
+            raise ValueError("sha256 is missing; a file from the network is taken only if it is the one that is meant")
+        return self
+
+
+class ImageScores(Settings):
+    """The heads behind `image_scores`."""
+
+    aesthetic: ScoreHead | None = None
+    quality: ScoreHead | None = None
+
+    @model_validator(mode="after")
+    def _names_a_head(self) -> "ImageScores":
+        if self.aesthetic is None and self.quality is None:
+            raise ValueError("name a head, under aesthetic or quality")
+        return self
 
 
 class IdList(FileSettings):
@@ -465,6 +597,8 @@ class NearDuplicates(Settings):
     # Bits of 64 in which perceptual hashes may differ. Measured on drawings: 3 finds 88 to 99 % of copies that were
     # shrunk or compressed anew; a series of like drawings, such as playing cards, is told apart up to 1.
     max_distance: int = Field(default=3, ge=0, le=7)
+    # Cosine of two vectors of `clip_embeddings` from which on they are duplicates too; null = vectors are not compared.
+    min_cosine: float | None = Field(default=None, ge=0.8, le=1)
 
 
 class Subset(Settings):
@@ -478,6 +612,18 @@ class Subset(Settings):
     where: str | None = None
     duplicates: Literal["keep", "drop"] = "keep"  # drop: of near-duplicates only the leader is kept
     families: Literal["keep", "drop"] = "drop"  # keep: duplicates in looks alone stay beside their parent or child
+
+    @property
+    def asks_duplicates(self) -> bool:
+        """Whether it can be judged only when the near-duplicates over all sources are known."""
+        asked = [] if self.where is None else selection.where_expression(self.where).meta.root_names()
+        return self.duplicates == "drop" or "split_key" in asked
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores of `image_scores` that the condition asks for."""
+        asked = [] if self.where is None else selection.where_expression(self.where).meta.root_names()
+        return tuple(score for score in SCORES if column_of(score) in asked)
 
     @field_validator("tags")
     @classmethod
@@ -512,6 +658,9 @@ class DatasetConfig(Settings):
     training_images: TrainingImages = TrainingImages()
     optimized_images: OptimizedImages | None = None
     clip: Clip = Clip()
+    tagger: Tagger | None = None
+    image_scores: ImageScores | None = None
+    captioner: Annotated[CocaCaptioner | BlipCaptioner, Field(discriminator="kind")] | None = None
     near_duplicates: NearDuplicates = NearDuplicates()
     engine: Literal["local", "ray"] = "local"
     workers: int | None = Field(default=None, ge=1, le=1024)
@@ -541,6 +690,14 @@ class DatasetConfig(Settings):
             bucket = source.images.split("/")[2] if source.images and source.in_bucket else None
             if bucket and ways.setdefault(bucket, source.s3) != source.s3:
                 raise ValueError(f"sources.{name}.s3: another source reaches the bucket {bucket} in another way")
+        return self
+
+    @model_validator(mode="after")
+    def _scores_that_are_asked_for_are_made(self) -> "DatasetConfig":
+        for name, subset in self.subsets.items():
+            for score in subset.scores:
+                if getattr(self.image_scores, score, None) is None:
+                    raise ValueError(f"subsets.{name}.where: asks for {score}_score; no image_scores.{score} is set")
         return self
 
     @field_validator("sources", "subsets", "id_lists")
@@ -581,7 +738,7 @@ class DatasetConfig(Settings):
     @property
     def has_unique_subsets(self) -> bool:
         """Whether some subset leaves out duplicates, which are known when all sources are."""
-        return any(subset.duplicates == "drop" for subset in self.subsets.values())
+        return any(subset.asks_duplicates for subset in self.subsets.values())
 
     def cells(self, sources: Iterable[str] | None = None, years: Iterable[int] | None = None) -> list[tuple[str, int]]:
         """The declared (source, year) cells, within the given sources and years."""
@@ -658,6 +815,7 @@ def _place_scrapes(config: DatasetConfig) -> None:
 def _unknown_names(config: DatasetConfig) -> list[str]:
     """What blocks name that is declared nowhere."""
     named = [(f"id_lists.{name}.source", listed.source, "source") for name, listed in config.id_lists.items()]
+    named += [("tagger.learnt_from", found, "source") for found in (config.tagger and config.tagger.learnt_from) or ()]
     for name, subset in config.subsets.items():
         named += [(f"subsets.{name}.sources", source, "source") for source in subset.sources or ()]
         named += [(f"subsets.{name}.exclude", found, "id list") for found in subset.exclude]
@@ -708,17 +866,19 @@ def _read_yaml(file: Path) -> Mapping[str, Any]:
 def _explain(problem: Mapping[str, Any]) -> str:
     """One of pydantic's errors as a line that names the key."""
     path = [str(part) for part in problem["loc"]]
-    if path[:1] == ["sources"] and len(path) > 2:
-        del path[2]  # pydantic names the kind there, which is no key
+    kind_at = {"sources": 2, "captioner": 1}.get(path[0], len(path)) if path else 0
+    del path[kind_at : kind_at + 1]  # pydantic names the kind there, which is no key
     key, kind, found = ".".join(path), problem["type"], problem["input"]
     if kind == "extra_forbidden":
         return f"{key}: unknown key"
     if kind == "missing":
         return f"{key}: missing"
     if kind == "union_tag_invalid":
-        return f"{key}.kind: {found['kind']!r} is no kind of source; expected {problem['ctx']['expected_tags']}"
+        what = "source" if path[0] == "sources" else path[0]
+        return f"{key}.kind: {found['kind']!r} is no kind of {what}; expected {problem['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
-        return f"{key}.kind: missing; expected 'danbooru', 'gallery_dl', 'pixiv_lists' or 'pd12m'"
+        kinds = "'danbooru', 'gallery_dl', 'pixiv_lists' or 'pd12m'" if path[0] == "sources" else "'coca' or 'blip'"
+        return f"{key}.kind: missing; expected {kinds}"
     if kind == "value_error":
         return ": ".join(part for part in (key, str(problem["ctx"]["error"])) if part)
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {found!r}"

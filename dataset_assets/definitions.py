@@ -4,6 +4,7 @@ import warnings
 
 import dagster as dg
 
+from dataset_assets.assets.agreement import agreement_assets
 from dataset_assets.assets.annotations import annotation_assets
 from dataset_assets.assets.curation import curation_assets
 from dataset_assets.assets.doubts import doubts_asset
@@ -21,14 +22,19 @@ from dataset_assets.assets.graph import (
     Graph,
 )
 from dataset_assets.assets.id_lists import id_list_assets
+from dataset_assets.assets.image_scores import image_scores_assets
 from dataset_assets.assets.images import image_assets
 from dataset_assets.assets.metadata import metadata_assets
+from dataset_assets.assets.model_captions import model_captions_assets
 from dataset_assets.assets.optimized import optimized_asset
 from dataset_assets.assets.pairs import pairs_asset
 from dataset_assets.assets.pixiv_leads import PIXIV_LEADS, leads_assets
+from dataset_assets.assets.predicted_tags import predicted_tags_assets
 from dataset_assets.assets.published import annotation_tables, read_annotations_asset
 from dataset_assets.assets.scrapes import scrape_assets
 from dataset_assets.assets.tag_index import tag_index_asset
+from dataset_assets.assets.tag_quality import decisions_asset, disagreements_assets
+from dataset_assets.assets.vector_index import vector_index_asset
 from dataset_assets.assets.works import works_assets
 from dataset_assets.catalog import catalog_asset
 from dataset_assets.checks import checks
@@ -41,7 +47,11 @@ def build(config: DatasetConfig) -> dg.Definitions:
     """The graph that a dataset.yaml describes."""
     graph = Graph.of(config)
     published = annotation_tables(graph)
-    by_cell = [*image_assets(graph), *published, *annotation_assets(graph)]
+    by_cell = [*image_assets(graph), *model_captions_assets(graph), *published, *annotation_assets(graph)]
+    by_cell += agreement_assets(graph)
+    by_cell.append(vector_index_asset(graph))
+    by_cell += [*predicted_tags_assets(graph), *image_scores_assets(graph)]
+    by_cell += [decisions_asset(graph), *disagreements_assets(graph)]
     unique = [subset for subset in curation_assets(graph) if dg.AssetKey("near_duplicates") in subset.dependency_keys]
     by_cell += [subset for subset in curation_assets(graph) if subset.key not in {one.key for one in unique}]
     by_cell = [tag_index_asset(graph), *by_cell]

@@ -9,6 +9,7 @@ from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import selection
 from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.domain.states import STATES
+from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.storage.index_files import index_is_there
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.snapshots import Snapshots
@@ -56,10 +57,12 @@ def damage(config: DatasetConfig) -> list[str]:
     """The tables and index files that are not as they were committed, in words."""
     tables = Tables(config.root_path)
     lost = [f"{name} {cell}: its table is gone or was changed" for name, cell in tables.damaged()]
-    cells = tables.cells(TAG_INDEX.name)
-    present = opened(tables.root).each(partial(index_is_there, tables), cells)
-    indexes = [cell for cell, is_there in zip(cells, present, strict=True) if not is_there]
-    return lost + [f"{TAG_INDEX.name} {cell}: its index file is gone or was cut short" for cell in indexes]
+    for index in (TAG_INDEX, VECTOR_INDEX):
+        cells = tables.cells(index.name)
+        present = opened(tables.root).each(partial(index_is_there, tables, index), cells)
+        indexes = [cell for cell, is_there in zip(cells, present, strict=True) if not is_there]
+        lost += [f"{index.name} {cell}: its index file is gone or was cut short" for cell in indexes]
+    return lost
 
 
 def undeclared_records(config: DatasetConfig, sources: Iterable[str]) -> list[str]:

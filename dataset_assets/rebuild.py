@@ -23,6 +23,7 @@ from dataset_assets.assets.scrapes import scraping_sources
 from dataset_assets.compute.fetch_inputs import Mode
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import TAG_INDEX
+from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
 from dataset_assets.storage.bucket_access import SourceDown
@@ -33,6 +34,7 @@ from dataset_assets.storage.tables import Cell, Tables
 
 # Only warnings on the console; the event log has everything.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+INDEXES = {table.name: table for table in (TAG_INDEX, VECTOR_INDEX)}
 
 
 @dataclass
@@ -126,7 +128,7 @@ class Rebuild:
         }
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
-            verdicts = Staleness(self.definitions, self.instance).of(keys, cell)
+            verdicts = Staleness(self.definitions, self.instance, tables).of(keys, cell)
             stale = {verdict.asset for verdict in verdicts} | (first - done)
             self._run(job, [key for key in keys if key in stale], outcome)
             done |= stale
@@ -159,7 +161,7 @@ class Rebuild:
 
 
 def _is_whole(tables: Tables, name: str, cell: Cell) -> bool:
-    return tables.is_intact(name, cell) and (name != TAG_INDEX.name or index_is_there(tables, cell))
+    return tables.is_intact(name, cell) and (name not in INDEXES or index_is_there(tables, INDEXES[name], cell))
 
 
 def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
@@ -178,7 +180,8 @@ def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
         outcome.is_unavailable |= _root_of(data.error).cls_name in (RootUnavailable.__name__, SourceDown.__name__)
         outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
         said = data.user_failure_data and data.user_failure_data.description
-        outcome.errors.append(f"{event.step_key}: {said or _message(data.error)}")
+        asset = str(event.step_key).replace("__", "/")  # as `--assets` takes it
+        outcome.errors.append(f"{asset}: {said or _message(data.error)}")
     elif event.is_job_failure and not outcome.errors and (error := event.job_failure_data.error) is not None:
         outcome.errors.append(_message(error))
 

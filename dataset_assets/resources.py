@@ -166,7 +166,8 @@ class TableIOManager(dg.ConfigurableIOManager):
                 return pl.scan_parquet(file, hive_partitioning=False)
         elif (rows := tables.scan_all(name, cells)) is not None:
             return rows
-        said = f"{name} of {' '.join(map(str, cells))} is not built yet; build it: {rebuild_command(name, cells[0])}"
+        lacking = cells[0] if len(cells) == 1 else Cell()  # without a source, a rebuild builds it for all of them
+        said = f"{name} of {' '.join(map(str, cells))} is not built yet; build it: {rebuild_command(name, lacking)}"
         raise dg.Failure(said, allow_retries=False)
 
 

@@ -4,7 +4,7 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ import polars as pl
 
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import tag_facets, tag_index, tag_query
-from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_INDEX, TAG_METADATA
+from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES
+from dataset_assets.domain.image_scores import IMAGE_SCORES
+from dataset_assets.domain.schemas import IMAGE_FACTS, IMAGE_METADATA, RAW_IMAGES, TAG_INDEX, TAG_METADATA
+from dataset_assets.domain.selection import candidates, where_expression
 from dataset_assets.domain.tag_index_build import CATEGORIES, bitmap_of
 from dataset_assets.domain.tag_index_file import IndexDamaged, IndexFile
 from dataset_assets.places import Place
@@ -70,18 +73,37 @@ def grid(
 
 
 def find(
-    config: DatasetConfig, query: str, sources: Iterable[str] | None = None, years: Iterable[int] | None = None
+    config: DatasetConfig,
+    query: str,
+    sources: Iterable[str] | None = None,
+    years: Iterable[int] | None = None,
+    where: str | None = None,
 ) -> "Found":
-    """What a query finds, to be counted, listed and looked at. Raises: as `search`."""
+    """What a query finds, to be counted, listed and looked at.
+
+    `where`: a condition over the public columns, as a subset has one; what it is null for is not found.
+    Raises: as `search`; WhereError.
+    """
     parsed, tables = tag_query.parse(query), Tables(config.root_path)
+    cells = cells_within(tables, IMAGE_METADATA.name, sources, years)
+    parts = opened(tables.root).each(lambda cell: _part(tables, cell, parsed), cells)
+    if where is not None:
+        condition = where_expression(where)
+        parts = [_narrowed(tables, part, condition) for part in parts]
+    return Found(tables, parts)
+
+
+def cells_within(
+    tables: Tables, name: str, sources: Iterable[str] | None = None, years: Iterable[int] | None = None
+) -> list[Cell]:
+    """The partitions of a table that exist, of these sources and years."""
     wanted_sources, wanted_years = (None if wanted is None else set(wanted) for wanted in (sources, years))
-    cells = [
+    return [
         cell
-        for cell in tables.cells(IMAGE_METADATA.name)
+        for cell in tables.cells(name)
         if (wanted_sources is None or cell.source in wanted_sources)
         and (wanted_years is None or cell.year in wanted_years)
     ]
-    return Found(tables, opened(tables.root).each(lambda cell: _part(tables, cell, parsed), cells))
 
 
 @dataclass
@@ -114,6 +136,15 @@ class Found:
     def image_ids(self, limit: int | None = None) -> list[str]:
         """The ids, in order of source, year and id; at most so many."""
         return [image_id for part, positions in self._first(limit) for image_id in self._ids(part, positions)]
+
+    def ids_of(self, cell: Cell) -> list[str]:
+        """The ids of one cell."""
+        return [
+            one
+            for part in self.parts
+            if part.cell == cell and part.positions
+            for one in self._ids(part, part.positions)
+        ]
 
     def rows(self, limit: int | None = None) -> pl.LazyFrame:
         """The rows of `image_metadata`, with source and year; at most so many."""
@@ -153,8 +184,8 @@ class Found:
         from dataset_assets.domain.contact_sheet import contact_sheet
 
         images: list[Image.Image] = []
-        for path in _files(self.tables, self.sample(8 * size), [part.cell for part in self.parts]):
-            picture = _picture(self.tables.root, path)
+        for path in files_of(self.tables, self.sample(8 * size), [part.cell for part in self.parts]):
+            picture = picture_of(self.tables.root, path)
             images += [] if picture is None else [picture]
             if len(images) == size:
                 break
@@ -190,6 +221,18 @@ def _part(tables: Tables, cell: Cell, query: tag_query.Query) -> Part:
     answers = tag_query.matches(query, images, tables.scan(TAG_METADATA, cell)).collect().get_column("matches")
     found = answers.arg_true().cast(pl.UInt32).to_numpy()
     return Part(cell, bitmap_of(array("I", found.tobytes())), None, index)
+
+
+def _narrowed(tables: Tables, part: Part, condition: pl.Expr) -> Part:
+    """The part's images for which a condition over the public columns is true."""
+    if not part.positions:
+        return part
+    scans = [tables.scan(table, part.cell) for table in (IMAGE_METADATA, RAW_IMAGES, IMAGE_FACTS, IMAGE_SCORES)]
+    scans.append(tables.scan(NEAR_DUPLICATES, Cell()))
+    # As long as the rows, since a condition without a column is one value long.
+    kept = candidates(*scans).select(pl.repeat(True, pl.len()) & condition.fill_null(False)).collect().to_series()
+    found = kept.arg_true().cast(pl.UInt32).to_numpy()
+    return replace(part, positions=part.positions & bitmap_of(array("I", found.tobytes())))
 
 
 def _require_intact(tables: Tables, cell: Cell) -> None:
@@ -275,7 +318,7 @@ def _add_tags(tables: Tables, part: Part, found: tag_facets.Counts) -> None:
             found[category][tag] += number
 
 
-def _files(tables: Tables, image_ids: Sequence[str], cells: Iterable[Cell]) -> list[str]:
+def files_of(tables: Tables, image_ids: Sequence[str], cells: Iterable[Cell]) -> list[str]:
     """The training image, or else the stored original, of those that have one, in the order of the ids."""
     paths: dict[str, str] = {}
     wanted = pl.col("image_id").is_in(image_ids) & pl.col("path").is_not_null()
@@ -288,7 +331,7 @@ def _files(tables: Tables, image_ids: Sequence[str], cells: Iterable[Cell]) -> l
     return [paths[image_id] for image_id in image_ids if image_id in paths]
 
 
-def _picture(root: Place, path: str) -> "Image.Image | None":
+def picture_of(root: Place, path: str) -> "Image.Image | None":
     """An image in RGB; null where it is gone or cannot be decoded, which its own tables tell."""
     from dataset_assets.domain import images
     from dataset_assets.storage.blobs import BlobMissing, Blobs

@@ -9,7 +9,10 @@ import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from dataset_assets.storage.tables import Cell
+from dataset_assets.resources import table_name
+from dataset_assets.storage.tables import Cell, Tables
+
+WITHOUT_TABLE = frozenset({"catalog"})
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,16 @@ class Verdict:
 
 
 class Staleness:
-    """Judges partitions as they are at the moment of the first question; make a new one after a run."""
+    """Judges partitions as they are at the moment of the first question; make a new one after a run.
 
-    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    Dagster remembers what was built, not where: a partition that the root does not have is missing, though it may have
+    been built in another root, or before the root was emptied.
+    """
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, tables: Tables) -> None:
         graph = definitions.resolve_asset_graph()
         self._resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        self._tables = tables
 
     def of(self, assets: Iterable[dg.AssetKey], cell: Cell) -> list[Verdict]:
         """The assets among these whose partition is missing or stale."""
@@ -39,10 +47,16 @@ class Staleness:
 
     def _verdict(self, key: dg.AssetKey, cell: Cell) -> Verdict | None:
         status = self._resolver.get_status(key, cell.key)
+        if status != StaleStatus.MISSING and not self._is_in_root(key, cell):
+            return Verdict(key, cell, True, ())
         if status == StaleStatus.FRESH:
             return None
         causes = self._resolver.get_stale_causes(key, cell.key)
         return Verdict(key, cell, status == StaleStatus.MISSING, tuple(_in_words(cause) for cause in causes))
+
+    def _is_in_root(self, key: dg.AssetKey, cell: Cell) -> bool:
+        name = table_name(key)
+        return name in WITHOUT_TABLE or self._tables.commit_of(name, cell) is not None
 
 
 def _in_words(cause: object) -> str:

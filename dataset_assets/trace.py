@@ -21,6 +21,7 @@ ORDER = (
     "optimized_images",
     "training_images",
     "clip_embeddings",
+    "model_captions",
 )
 HIDDEN = ("image_id", "input_key", "recipe")
 LONGEST = 100
@@ -29,6 +30,7 @@ SEVERAL_ROWS = {
     "captions": ("origin", "caption"),
     "source_annotations": ("origin", "file"),
     "annotation_mismatches": ("kind", "detail"),
+    "tag_disagreements": ("tag", "kind"),
 }
 
 
@@ -104,6 +106,8 @@ def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
             category: " ".join(part.get_column("tag"))
             for (category,), part in tags.group_by("category", maintain_order=True)
         }
+    if table == "tag_decisions":
+        return {str(row["tag"]): _decision(row) for row in rows.sort("decided_at").to_dicts()}
     if table in SEVERAL_ROWS:
         key, value = SEVERAL_ROWS[table]
         return {str(name): _short(found) for name, found in rows.select(key, value).sort(key, value).iter_rows()}
@@ -120,7 +124,16 @@ def _facts(table: str, rows: pl.DataFrame) -> dict[str, Any]:
     return {key: _short(value) for key, value in row.items() if value is not None and key not in HIDDEN and value != []}
 
 
+def _decision(row: dict[str, Any]) -> str:
+    """Who has said what of a tag, in words."""
+    what = {True: "is there", False: "is not there", None: "taken back"}[row["is_there"]]
+    why = f": {row['why']}" if row["why"] else ""
+    return f"{what}, says {row['who']}, {row['decided_at'].isoformat(timespec='seconds')} ({row['state']}){why}"
+
+
 def _short(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "score" in value[0]:
+        return _short(", ".join(f"{one['tag']} {one['score']:.2f}" for one in value))
     if isinstance(value, list) and value and isinstance(value[0], float):
         return f"{len(value)} numbers, beginning {', '.join(f'{number:.3f}' for number in value[:4])}"
     text = str(value).replace("\n", " ")

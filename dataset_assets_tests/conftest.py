@@ -9,6 +9,8 @@ from hypothesis import settings
 from dataset_assets_tests.s3_server import CREDENTIALS
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+# As many tests run at once as there are processors; threads of their own would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Worker processes know the environment of the first test that started them: they need what tests of buckets sign with.
 os.environ.update(CREDENTIALS)
 

@@ -175,6 +175,7 @@ def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
         (("rebuild", "--years", "soon"), "--years 'soon' is no year"),
         (("rebuild", "--years", "1999"), "no source declares 1999; the declared years are 2005..2022"),
         (("rebuild", "--assets", "raw_image"), "there is no asset 'raw_image'"),
+        (("rebuild", "--without", "clip"), "there is no asset 'clip'"),
         (("funnel", "boys"), "has no subset 'boys'"),
         (("init", "no/such/folder/dataset.yaml"), "is no folder"),
     ],
@@ -196,6 +197,17 @@ def test_rebuild_of_one_year_touches_that_year_alone(tmp_path: Path, monkeypatch
     assert re.search(r"danbooru\|2006: \d+ tables are not built yet", shown)
 
 
+def test_what_is_left_out_takes_along_what_is_built_from_it(built: Mirror) -> None:
+    from dataset_assets.cli import _chosen_assets
+
+    chosen = set(_chosen_assets(None, "clip_embeddings", built.config) or [])
+
+    assert {"raw_images", "training_images", "near_duplicates", "catalog"} <= chosen
+    assert not {"clip_embeddings", "vector_index", "optimized_images"} & chosen
+    assert _chosen_assets("raw_images,vector_index", "clip_embeddings", built.config) == ["raw_images"]
+
+
+@pytest.mark.slow
 def test_status_says_why_a_cell_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = Mirror.make(tmp_path, posts_by_year=1)
     shell = Shell(mirror, monkeypatch)
@@ -239,6 +251,7 @@ def test_wrong_settings_end_with_exit_code_2_and_no_traceback(tmp_path: Path, mo
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_partition_held_by_another_run_ends_with_exit_code_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = Mirror.make(tmp_path, posts_by_year=1)
     monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.folder / "dataset.yaml"))

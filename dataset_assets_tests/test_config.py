@@ -97,12 +97,12 @@ def test_a_root_in_a_bucket_has_a_place_a_cache_and_no_links(tmp_path: Path) -> 
         (
             "root: ./data",
             "root: ./data\ntraining_images: {size: 640x}",
-            "training_images.size: input should be a valid tuple",
+            "training_images.size: '640x' is no width and height; write 640x960",
         ),
         (
             "root: ./data",
             "root: ./data\ntraining_images: {background: pink}",
-            "training_images.background: string should match pattern",
+            "training_images.background: 'pink' is no colour; write auto, white, black",
         ),
         ("root: ./data", "root: ./data\nengine: spark", "engine: input should be 'local'"),
         ("  pixiv_niji:", "  Pixiv-Niji:", "sources: 'Pixiv-Niji': a name is 1 to 32 of a-z, 0-9 and _"),

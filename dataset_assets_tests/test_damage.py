@@ -21,7 +21,10 @@ def mirror(tmp_path: Path) -> Mirror:
     return made
 
 
-@pytest.mark.parametrize("table", ["image_metadata", "image_facts", "subset/girls"])
+@pytest.mark.parametrize(
+    "table",
+    ["image_facts", *(pytest.param(name, marks=pytest.mark.slow) for name in ("image_metadata", "subset/girls"))],
+)
 def test_a_table_cut_short_is_said_and_made_again_to_the_same_bytes(mirror: Mirror, table: str) -> None:
     file = mirror.tables.file(table, CELL)
     whole = sha256_of(file)
@@ -45,7 +48,7 @@ def test_rows_of_a_table_with_a_flipped_bit_are_not_carried_over(mirror: Mirror)
     assert sum(outcome.computed for outcome in outcomes) == 1
 
 
-@pytest.mark.parametrize("table", ["raw_images", "training_images"])
+@pytest.mark.parametrize("table", ["training_images", pytest.param("raw_images", marks=pytest.mark.slow)])
 def test_a_deleted_image_is_made_again(mirror: Mirror, table: str) -> None:
     file = mirror.root / mirror.table(table, CELL).item(0, "path")
     whole = file.read_bytes()

@@ -29,7 +29,8 @@ SHAPE = {
     "pair_candidates": ("curation", "source", ["source_snapshot"]),
     "snapshot_year": ("metadata", "source|year", ["source_snapshot"]),
     "image_metadata": ("metadata", "source|year", ["snapshot_year"]),
-    "tag_metadata": ("metadata", "source|year", ["snapshot_year", "tag_relations"]),
+    "tag_metadata": ("metadata", "source|year", ["snapshot_year", "tag_decisions", "tag_relations"]),
+    "tag_decisions": ("curation", "source|year", []),
     "tag_index": ("metadata", "source|year", ["image_metadata", "tag_metadata"]),
     "raw_images": ("images", "source|year", ["image_metadata"]),
     "image_facts": ("images", "source|year", ["raw_images"]),
@@ -39,6 +40,7 @@ SHAPE = {
     "published_tags": ("annotations", "source|year", ["source_annotations"]),
     "published_embeddings": ("annotations", "source|year", ["snapshot_year"]),
     "clip_embeddings": ("annotations", "source|year", ["training_images"]),
+    "vector_index": ("annotations", "source|year", ["clip_embeddings", "published_embeddings"]),
     "subset/girls": (
         "curation",
         "source|year",

@@ -75,6 +75,7 @@ def test_nothing_changed_computes_nothing_and_leaves_every_table_as_it_was(mirro
         "published_embeddings",
         "bookmark_tags",
         "raw_images",
+        "tag_decisions",
         "catalog",
     }
 
@@ -109,6 +110,7 @@ def test_one_replaced_file_computes_one_row_in_each_image_table(mirror: Mirror) 
     assert row.get_column("state").to_list() == ["stored"], "a claimed MD5 that differs is a fact, not a loss"
 
 
+@pytest.mark.slow
 def test_a_file_that_appears_later_is_found_by_the_next_rebuild(mirror: Mirror) -> None:
     file = mirror.image_file(5000)
     data = file.read_bytes()
@@ -159,7 +161,7 @@ def test_a_changed_subset_rebuilds_that_subset_alone(mirror: Mirror) -> None:
     assert {name for name, cell in before if before[name, cell] != after[name, cell]} == {"subset/girls"}
 
 
-@pytest.mark.parametrize("store", ["link", "reference"])
+@pytest.mark.parametrize("store", ["reference", pytest.param("link", marks=pytest.mark.slow)])
 def test_a_mirror_can_stay_where_it_is(tmp_path: Path, store: str) -> None:
     mirror = Mirror.make(tmp_path, store=store, posts_by_year=1)
     mirror.rebuild()
@@ -214,3 +216,15 @@ def test_the_contact_sheet_in_an_event_stays_below_a_hundred_kilobytes(built: Mi
 
     assert sheets
     assert all("data:image/jpeg;base64," in sheet and len(sheet) < 100_000 for sheet in sheets)
+
+
+def test_what_was_built_in_another_root_is_missing_in_this_one(tmp_path: Path) -> None:
+    """Dagster's memory of runs is shared by the datasets of a folder; each root has tables of its own."""
+    mirror = Mirror.make(tmp_path)
+    asked = ["source_snapshot", "rejected_records", "vanished_records", "tag_relations", "image_metadata"]
+    mirror.rebuild(assets=asked)
+
+    elsewhere = mirror.with_root("elsewhere")
+    elsewhere.rebuild(mirror.instance, assets=asked)
+
+    assert elsewhere.tables.cells("image_metadata") == mirror.tables.cells("image_metadata") != []

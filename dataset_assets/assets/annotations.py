@@ -1,5 +1,6 @@
 """What models say about the images."""
 
+import os
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -7,7 +8,9 @@ import polars as pl
 
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.pictures import states
-from dataset_assets.compute.engine import InlineEngine, Loss, Row
+from dataset_assets.compute.engine import Engine, Loss, Row
+from dataset_assets.compute.local import LocalEngine
+from dataset_assets.compute.model_engine import ModelEngine, Spent, ThreadEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import schemas
@@ -16,16 +19,19 @@ from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged
 
 if TYPE_CHECKING:
-    from dataset_assets.models import clip_weights
+    from dataset_assets.models import clip, clip_weights
 
-CLIP_VERSION = "1"
-BATCHES_AT_ONCE = 4  # while one batch is embedded the next is read
+CLIP_VERSION = "2"
+READING_THREADS = 2  # beside a model on the processor, which uses all of it; more of them only take turns
 
 
 def annotation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     table = schemas.clip_embeddings(1)  # the true length stands on every materialization
-    settings = graph.config.clip.model_dump()
+    from dataset_assets.models import clip_weights
+
+    # The stamp of local files: other weights under the same name are another model, whose vectors are to be made.
+    settings = [graph.config.clip.model_dump(), clip_weights.stamp(clip_settings(graph.config))]
     kinds = {"openclip", "pytorch", "parquet"}
     return [
         graph.asset(
@@ -62,14 +68,31 @@ def clip_embeddings(
         function=clip.EmbedShard(dataset.blobs.get, settings),
         lost=_lost,
         settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
-        rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
+        rows_per_batch=clip.ROWS_PER_READ,
     )
-    made = dataset.update(context, table, inputs, recipe, InlineEngine())
+    workers = dataset.config.workers or os.cpu_count() or 1
+    engine = ModelEngine(lambda: readers_beside(clip.embedder_of(settings), workers), settings.batch_size)
+    made = dataset.update(context, table, inputs, recipe, engine)
     marks = {
         "model": clip_weights.find(settings).shown_name,
         "weights": "random: these vectors mean nothing" if settings.random_weights else "trained",
+        **_speed(engine.spent),
     }
     return dataset.result(context, made, {**states(dataset.tables, made.staged), **marks})
+
+
+def readers_beside(embedder: "clip.ClipEmbedder", workers: int) -> Engine:
+    """Who decodes: processes beside a GPU, which outruns threads; threads beside a model on the processor."""
+    if embedder.device != "cpu" and embedder.preprocessing:
+        return LocalEngine(workers)
+    return ThreadEngine(READING_THREADS)
+
+
+def _speed(spent: Spent) -> dict[str, float]:
+    """How fast rows were made, and the share of the time in which the model worked; nothing where none was made."""
+    if not spent.rows:
+        return {}
+    return {"images_per_second": round(spent.rate, 1), "model_share": round(spent.working_share, 3)}
 
 
 def _lost(row: Row, loss: Loss) -> dict[str, object]:

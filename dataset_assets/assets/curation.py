@@ -6,12 +6,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dataset_assets.assets.duplicates import dropped_duplicates
+from dataset_assets.assets.duplicates import dropped_duplicates, near_duplicates_of
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.id_lists import listed_posts
 from dataset_assets.assets.pictures import contact_sheet_of, staged_rows
 from dataset_assets.config import DatasetConfig, Subset
 from dataset_assets.domain import schemas, selection, tag_query
+from dataset_assets.domain.image_scores import IMAGE_SCORES
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.tables import Staged
 
@@ -30,7 +31,8 @@ def curation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             settings=[definition.model_dump(exclude_defaults=True), _licenses(graph.config)],
             deps=[
                 *(dg.AssetKey(["id_list", one]) for one in dict.fromkeys((*definition.exclude, *definition.only))),
-                *(["near_duplicates"] if definition.duplicates == "drop" else []),
+                *(["near_duplicates"] if definition.asks_duplicates else []),
+                *([IMAGE_SCORES.name] if definition.scores else []),
             ],
         )
         for name, definition in graph.config.subsets.items()
@@ -50,7 +52,9 @@ def subset_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
         training_images: pl.LazyFrame,
     ) -> dg.MaterializeResult[Staged]:
         rules = rules_of(dataset.config, name, str(cell_of(context).source))
-        candidates = selection.candidates(image_metadata, raw_images, image_facts)
+        scores = dataset.tables.scan(IMAGE_SCORES, cell_of(context)) if dataset.config.subsets[name].scores else None
+        groups = near_duplicates_of(dataset) if dataset.config.subsets[name].asks_duplicates else None
+        candidates = selection.candidates(image_metadata, raw_images, image_facts, scores, groups)
         definition, source = dataset.config.subsets[name], str(cell_of(context).source)
         for column, lists in (("is_excluded", definition.exclude), ("is_listed", definition.only)):
             if lists:

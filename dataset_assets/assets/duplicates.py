@@ -1,6 +1,7 @@
 """Near-duplicates over all sources, and what they are told by."""
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -8,19 +9,33 @@ import polars as pl
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.pictures import counts_of, sheet_in_order
 from dataset_assets.compute.update import fingerprint
+from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, PICTURE_HASHES, dropped, picture_hashes_of
+from dataset_assets.domain.vector_tables import CLIP
 from dataset_assets.resources import Dataset, cell_of, rebuild_command
+from dataset_assets.storage.durable import scratch_file
 from dataset_assets.storage.tables import Cell, Staged
 
-HASHES_VERSION = DUPLICATES_VERSION = "1"
+if TYPE_CHECKING:
+    from dataset_assets.domain.close_vectors import VectorPairs
+
+ROWS_AT_ONCE = 50_000
+HASHES_VERSION = DUPLICATES_VERSION = "3"
 SHOWN_GROUPS, SHOWN_OF_GROUP = 12, 4
 
 
 def hashes_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset `picture_hashes`, of each source as a whole."""
-    kinds = {"polars", "parquet"}
+    compares = graph.config.near_duplicates.min_cosine is not None
     return graph.asset(
-        picture_hashes, PICTURE_HASHES, group="images", kinds=kinds, version=HASHES_VERSION, by_source=True
+        picture_hashes,
+        PICTURE_HASHES,
+        group="images",
+        kinds={"polars", "parquet"},
+        version=HASHES_VERSION,
+        settings=compares or None,
+        deps=[CLIP] if compares else [],
+        by_source=True,
     )
 
 
@@ -32,7 +47,7 @@ def duplicates_asset(graph: Graph) -> dg.AssetsDefinition:
         group="curation",
         kinds={"polars", "numpy", "parquet"},
         version=DUPLICATES_VERSION,
-        settings=_settings(graph.config.near_duplicates.max_distance, list(graph.config.sources)),
+        settings=_settings(graph.config),
         across_sources=True,
     )
 
@@ -41,31 +56,76 @@ def picture_hashes(
     context: dg.AssetExecutionContext, dataset: Dataset, image_facts: pl.LazyFrame, families: pl.LazyFrame
 ) -> dg.MaterializeResult[Staged]:
     """What tells duplicates of a source's images, gathered from its years: one row per decoded image."""
-    rows = picture_hashes_of(image_facts, families)
-    return dataset.result(context, dataset.tables.stage(PICTURE_HASHES, cell_of(context), rows))
+    cell = cell_of(context)
+    compares = dataset.config.near_duplicates.min_cosine is not None
+    embeddings = dataset.tables.scan_all(CLIP, cells_of(dataset, CLIP, str(cell.source))) if compares else None
+    rows = picture_hashes_of(image_facts, families, embeddings)
+    return dataset.result(context, dataset.tables.stage(PICTURE_HASHES, cell, rows))
+
+
+def cells_of(dataset: Dataset, name: str, source: str) -> list[Cell]:
+    """The partitions of a table that exist, of one source."""
+    return [cell for cell in dataset.tables.cells(name) if cell.source == source]
 
 
 def near_duplicates(
     context: dg.AssetExecutionContext, dataset: Dataset, picture_hashes: pl.LazyFrame, sketch_pairs: pl.LazyFrame
 ) -> dg.MaterializeResult[Staged]:
-    """The image that each one duplicates, by equal pixels or by looks: one row per decoded image, of all sources.
+    """The image that each one duplicates, by pixels, looks or a model: one row per decoded image, of all sources.
 
     New images are held against the leaders of the groups that there are; a leader stays one while its pixels do.
     """
     from dataset_assets.domain import duplicates
 
-    distance, sources = dataset.config.near_duplicates.max_distance, list(dataset.config.sources)
-    recipe = fingerprint({"version": DUPLICATES_VERSION, **_settings(distance, sources)})
     images = picture_hashes.select(PICTURE_HASHES.schema.names()).collect()
+    # Groups that were judged by another model's vectors are judged anew.
+    models = images["vector_key"].drop_nulls().str.split(" ").list.last().unique().sort().to_list()
+    recipe = fingerprint({"version": DUPLICATES_VERSION, "models": models, **_settings(dataset.config)})
+    distance, least = dataset.config.near_duplicates.max_distance, dataset.config.near_duplicates.min_cosine
+    sources = list(dataset.config.sources)
     pairs = sketch_pairs.select("colored_id", "sketch_id").collect()
-    facts = duplicates.Facts(images.drop("root_id"), images.select("image_id", "root_id").drop_nulls(), pairs)
-    rows = duplicates.near_duplicates(facts, _previous(dataset, recipe), sources, distance)
+    facts = duplicates.Facts(
+        images.drop("root_id", "vector_key"), images.select("image_id", "root_id").drop_nulls(), pairs
+    )
+    semantic = None if least is None else partial(similar_images, dataset, least)
+    rows = duplicates.near_duplicates(facts, _previous(dataset, recipe), sources, distance, semantic)
     staged = dataset.tables.stage(NEAR_DUPLICATES, cell_of(context), rows, recipe)
     return dataset.result(context, staged, {**_counted(rows), **_largest_groups(dataset, staged, rows)})
 
 
-def _settings(distance: int, sources: list[str]) -> dict[str, object]:
-    return {"max_distance": distance, "sources": sources}
+def similar_images(dataset: Dataset, least: float, image_ids: pl.Series) -> "VectorPairs":
+    """Pairs of images whose vectors have a high cosine. The vectors lie in a file meanwhile: memory may not hold them.
+
+    Raises: Failure when they are of several models, whose vectors cannot be compared.
+    """
+    import numpy as np
+
+    from dataset_assets.domain.close_vectors import close_vectors
+    from dataset_assets.domain.duplicates import NO_LIKES
+
+    wanted = pl.DataFrame({"image_id": image_ids}).with_row_index("place").lazy()
+    scans = [pl.scan_parquet(file, hive_partitioning=False) for file in dataset.tables.files(CLIP)]
+    models = {row for scan in scans for row in scan.select("recipe").unique().collect()["recipe"]}
+    if len(models) > 1:
+        names = ", ".join(sorted(str(model) for model in models))
+        raise dg.Failure(f"{CLIP} is of several models (recipes {names}); rebuild it with one", allow_retries=False)
+    sizes = {scan.collect_schema()["embedding"].shape for scan in scans}  # type: ignore[attr-defined]  # an Array
+    if not scans or image_ids.is_empty():
+        return NO_LIKES
+    ((dim,),) = sizes
+    with scratch_file(dataset.tables.scratch, ".vectors") as file:
+        vectors = np.memmap(file, np.float16, "w+", shape=(len(image_ids), dim))
+        for scan in scans:
+            rows = scan.filter(pl.col("embedding").is_not_null()).select("image_id", "embedding")
+            for batch in rows.join(wanted, on="image_id").collect_batches(chunk_size=ROWS_AT_ONCE):
+                vectors[batch["place"].to_numpy()] = batch["embedding"].to_numpy()
+        return close_vectors(vectors, least)
+
+
+def _settings(config: DatasetConfig) -> dict[str, object]:
+    settings = config.near_duplicates
+    compared = {} if settings.min_cosine is None else {"min_cosine": settings.min_cosine}
+    return {"max_distance": settings.max_distance, "sources": list(config.sources), **compared}
 
 
 def _previous(dataset: Dataset, recipe: str) -> pl.DataFrame:
@@ -92,7 +152,7 @@ def _counted(rows: pl.DataFrame) -> dict[str, Any]:
 def _largest_groups(dataset: Dataset, staged: Staged, rows: pl.DataFrame) -> dict[str, Any]:
     """A look at the largest groups of images that are not merely equal, the leader of each first."""
     prepared = dataset.tables.scan_all("training_images")
-    groups = rows.filter(pl.col("kind") == "perceptual").select("group_id", "group_size").unique()
+    groups = rows.filter(pl.col("kind").is_in(("perceptual", "semantic"))).select("group_id", "group_size").unique()
     shown = groups.sort(-pl.col("group_size"), "group_id").head(SHOWN_GROUPS).with_row_index("place")
     if prepared is None or shown.is_empty():
         return {}
@@ -106,12 +166,17 @@ def _largest_groups(dataset: Dataset, staged: Staged, rows: pl.DataFrame) -> dic
 
 
 def dropped_duplicates(dataset: Dataset, *, keeps_families: bool) -> pl.LazyFrame:
-    """image_id of the duplicates that a subset leaves out.
+    """image_id of the duplicates that a subset leaves out. Raises: as `near_duplicates_of`."""
+    return dropped(near_duplicates_of(dataset), keeps_families=keeps_families)
 
-    Raises: Failure when near_duplicates is not built: without it nothing would be left out, in silence.
+
+def near_duplicates_of(dataset: Dataset) -> pl.LazyFrame:
+    """The table over all sources.
+
+    Raises: Failure when it is not built: without it nothing would be left out, in silence.
     """
     name, cell = NEAR_DUPLICATES.name, Cell()
     if dataset.tables.commit_of(name, cell) is None or not dataset.tables.is_intact(name, cell):
         said = f"{name} is not built or damaged; build it: {rebuild_command(name, cell)}"
         raise dg.Failure(said, allow_retries=False)
-    return dropped(dataset.tables.scan(NEAR_DUPLICATES, cell), keeps_families=keeps_families)
+    return dataset.tables.scan(NEAR_DUPLICATES, cell)

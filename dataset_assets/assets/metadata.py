@@ -15,6 +15,7 @@ from dataset_assets.assets.scrapes import scraping_sources
 from dataset_assets.assets.tags import DUMP, RELATIONS, consequences_of, stage_relations, vocabulary_asset
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Table
+from dataset_assets.domain.tag_decisions import TAG_DECISIONS, in_effect
 from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.sources import Adapter, adapters
 from dataset_assets.sources.shared_tables import image_frames, tag_frames
@@ -69,7 +70,7 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         snapshot,
         snapshot_year,
         graph.asset(image_metadata, IMAGE_METADATA, **common, deps=[SNAPSHOT_YEAR]),
-        graph.asset(tag_metadata, TAG_METADATA, **common, deps=[SNAPSHOT_YEAR, "tag_relations"]),
+        graph.asset(tag_metadata, TAG_METADATA, **common, deps=[SNAPSHOT_YEAR, "tag_relations", TAG_DECISIONS.name]),
         vocabulary_asset(graph),
     ]
 
@@ -171,10 +172,11 @@ def image_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Ma
 
 
 def tag_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-    """Who is tagged with what, after the source's aliases and implications: one row per image and tag."""
+    """Who is tagged with what: one row per image and tag, after the source's relations and people's decisions."""
     relations = dataset.tables.scan(RELATIONS, Cell(cell_of(context).source)).collect()
     closure, categories = consequences_of(relations)
-    frames = partial(tag_frames, closure=closure, categories=categories)
+    decisions = in_effect(dataset.tables.scan(TAG_DECISIONS, cell_of(context))).collect()
+    frames = partial(tag_frames, closure=closure, categories=categories, decisions=decisions)
     return dataset.result(context, _of_year(context, dataset, TAG_METADATA, frames))
 
 

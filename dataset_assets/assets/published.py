@@ -17,12 +17,15 @@ from dataset_assets.domain.annotations import (
     PUBLISHED_TAGS,
     SOURCE_ANNOTATIONS,
 )
+from dataset_assets.domain.model_captions import MODEL_CAPTIONS
 from dataset_assets.domain.schemas import Table
-from dataset_assets.resources import Dataset, cell_of, say
+from dataset_assets.resources import Dataset, cell_of, rebuild_command, say
 from dataset_assets.storage.tables import Cell, Staged
 
-READ_VERSION = CAPTIONS_VERSION = TAGS_VERSION = EMBEDDINGS_VERSION = "1"
+READ_VERSION = TAGS_VERSION = EMBEDDINGS_VERSION = "1"
+CAPTIONS_VERSION = "2"
 CAPTIONS_PER_BATCH = 200_000
+NO_SCORE = pl.lit(None, pl.Float32).alias("score")
 SNAPSHOT_YEAR = dg.AssetKey("snapshot_year")
 
 
@@ -60,13 +63,14 @@ def annotation_tables(graph: Graph) -> list[dg.AssetsDefinition]:
     models = {name: source.models.model_dump() for name, source in graph.config.sources.items()}
     patterns = {name: s.embeddings for name, s in graph.config.sources.items() if isinstance(s, Pd12mSource)}
     common: dict[str, Any] = {"group": "annotations", "kinds": {"polars", "parquet"}}
+    captioner = graph.config.captioner
     return [
         graph.asset(
             captions,
             CAPTIONS,
             version=CAPTIONS_VERSION,
-            settings=models,
-            deps=[SNAPSHOT_YEAR, SOURCE_ANNOTATIONS.name],
+            settings=[models, captioner and captioner.kind],
+            deps=[SNAPSHOT_YEAR, SOURCE_ANNOTATIONS.name, *([MODEL_CAPTIONS.name] if captioner else [])],
             **common,
         ),
         graph.asset(
@@ -116,19 +120,36 @@ def read_annotations(context: dg.AssetExecutionContext, dataset: Dataset) -> Ite
 
 
 def captions(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-    """Captions as published, with where they are from and what wrote them: one row per image and origin."""
+    """Every caption of an image, published or by a model, with what wrote it: one row per image and origin."""
     cell, source = _of(context, dataset)
     tables, model = dataset.tables, pl.lit(source.models.captions, pl.String).alias("caption_model")
     if isinstance(source, Pd12mSource) and dataset.is_declared(cell):
         from dataset_assets.sources import pd12m
 
         of_year = tables.scan(pd12m.SNAPSHOT, Cell(cell.source)).filter(pl.col("year") == cell.year)
-        rows = pd12m.captions(of_year).with_columns(model, origin=pl.lit("source")).select(*CAPTIONS.schema)
-        # A snapshot's year is in the order of its images.
+        rows = pd12m.captions(of_year).with_columns(model, NO_SCORE, origin=pl.lit("source")).select(*CAPTIONS.schema)
+        # A snapshot's year is in the order of its images, and so are the captions of a model.
+        rows = _by_model(dataset, cell).merge_sorted(rows, key="image_id")
         batches = rows.collect_batches(chunk_size=CAPTIONS_PER_BATCH, maintain_order=True)
         return dataset.result(context, tables.stage_frames(CAPTIONS, cell, batches))
-    of_files = _annotations(dataset, cell).filter(pl.col("caption").is_not_null()).with_columns(model)
-    return dataset.result(context, tables.stage(CAPTIONS, cell, of_files.select(*CAPTIONS.schema)))
+    of_files = _annotations(dataset, cell).filter(pl.col("caption").is_not_null()).with_columns(model, NO_SCORE)
+    every = pl.concat([of_files.select(*CAPTIONS.schema), _by_model(dataset, cell)])
+    return dataset.result(context, tables.stage(CAPTIONS, cell, every))
+
+
+def _by_model(dataset: Dataset, cell: Cell) -> pl.LazyFrame:
+    """The captions that the captioner wrote, in the order of images."""
+    captioner, name = dataset.config.captioner, MODEL_CAPTIONS.name
+    if captioner is None:
+        return CAPTIONS.empty().lazy()
+    tables = dataset.tables
+    if tables.commit_of(name, cell) is None or not tables.is_intact(name, cell):
+        found = "is not built yet" if tables.commit_of(name, cell) is None else "does not match its checksum"
+        said = f"{name} of {cell} {found}; build it: {rebuild_command(name, cell)}"
+        raise dg.Failure(said, allow_retries=False)
+    written = tables.scan(MODEL_CAPTIONS, cell).filter(pl.col("caption").is_not_null())
+    marks = {"origin": pl.lit(captioner.kind), "file": pl.lit(None, pl.String)}
+    return written.with_columns(**marks).select(*CAPTIONS.schema)
 
 
 def published_tags(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:

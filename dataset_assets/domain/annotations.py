@@ -10,7 +10,8 @@ from dataset_assets.domain.schemas import IMAGE_ID, Column, Table
 ORIGIN = Column(
     "origin",
     pl.String,
-    "source = in the record itself; sidecar = `<stem>.txt` or `<stem>.caption`; meta_cap, meta_clean, ... = that file",
+    "source = in the record itself; sidecar = `<stem>.txt` or `<stem>.caption`; meta_cap, meta_clean, ... = that file; "
+    "coca, blip = a model of ours",
 )
 
 SOURCE_ANNOTATIONS = Table(
@@ -77,8 +78,9 @@ CAPTIONS = Table(
         _OF_IMAGE,
         ORIGIN,
         Column("caption", pl.String, "the caption", ("source_annotations.caption",)),
-        Column("caption_model", pl.String, "what wrote it, as dataset.yaml says; null = unknown"),
-        Column("file", pl.String, "where it stands", ("source_annotations.file",)),
+        Column("caption_model", pl.String, "what wrote it; of a published one, as dataset.yaml says; null = unknown"),
+        Column("score", pl.Float32, "of a model of ours, how sure it is, as in model_captions; null = published"),
+        Column("file", pl.String, "where it stands; null = nowhere else", ("source_annotations.file",)),
     ),
     sorted_by=("image_id", "origin"),
 )

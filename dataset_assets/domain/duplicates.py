@@ -2,7 +2,8 @@
 
 Images of equal pixels are exact duplicates. Images whose perceptual hashes differ in few bits, and whose shape and mean
 brightness are about equal, are perceptual ones. A hash of few set or few unset bits says too little: blank pages, flags
-and lone dots would all be one picture. Such images have exact duplicates only.
+and lone dots would all be one picture. Such images have exact duplicates only. Where vectors are compared, images whose
+vectors are nearly one are semantic duplicates, if no nearer leader is found by looks.
 
 A group is a star and no chain: that A is like B and B like C does not make A a duplicate of C. Images are asked in
 order: those that led before, then the larger ones, then by source in the order of dataset.yaml, then by id. Each joins
@@ -10,21 +11,24 @@ the nearest leader that stands before it, or leads. So a leader stays one for as
 whatever arrives; an image whose leader is gone is asked anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from dataset_assets.domain.close_hashes import Looks, close_pairs, stars
-from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES
+from dataset_assets.domain.close_hashes import MAX_DISTANCE, Looks, Pairs, close_pairs, stars
+from dataset_assets.domain.close_vectors import VectorPairs
+from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, split_keys
 
 LEAST_BITS = 8  # set, and unset: below, a hash says too little
 SHAPE_CLASSES = 8.0  # for each doubling of width to height: one class is 9 %
 LUMA_CLASS = 8.0  # steps of 256
 AT_ONCE = 2_000_000  # pictures whose pairs are held in memory together
 NOBODY = -1
+SEMANTIC_STEPS = 56  # of likeness that are told apart among pairs that a model sees
+NO_LIKES = VectorPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Facts(NamedTuple):
@@ -35,15 +39,25 @@ class Facts(NamedTuple):
     sketch_pairs: pl.DataFrame  # colored_id, sketch_id
 
 
-def near_duplicates(facts: Facts, previous: pl.DataFrame, sources: Sequence[str], distance: int) -> pl.DataFrame:
+# Pairs of the images of a series, as positions in it, that show the same by what a model sees in them.
+Semantic = Callable[[pl.Series], VectorPairs]
+
+
+def near_duplicates(
+    facts: Facts, previous: pl.DataFrame, sources: Sequence[str], distance: int, semantic: Semantic | None = None
+) -> pl.DataFrame:
     """Rows of NEAR_DUPLICATES.
 
-    `previous` is the table as it was made before with the same distance, or empty; `sources` gives their order.
+    `previous` is the table as it was made before in the same way, or empty; `sources` gives their order.
     """
     images = _in_order(facts.images, previous, sources)
     pictures = _pictures(images)
-    leaders = _leaders(pictures, distance)
-    named = _named(images, pictures.with_columns(leads=pl.Series(leaders, dtype=pl.Int64)))
+    likes = NO_LIKES if semantic is None else semantic(images["image_id"].gather(pictures["rank"]))
+    leaders = pl.Series(_leaders(pictures, distance, likes), dtype=pl.Int64)
+    cosines = pl.DataFrame({"picture": likes.later, "leads": likes.earlier, "cosine": likes.cosine})
+    pictures = pictures.with_columns(pl.col("picture").cast(pl.Int64), leads=leaders)
+    named = _named(images, pictures.join(cosines, on=["picture", "leads"], how="left"), distance)
+    named = named.with_columns(split_keys(named["group_id"]))
     return _with_relations(named, facts).select(NEAR_DUPLICATES.schema.names()).sort("image_id")
 
 
@@ -101,7 +115,7 @@ def _pictures(images: pl.DataFrame) -> pl.DataFrame:
     return grouped.join(leaders, on="led_by", how="left").sort("rank").with_row_index("picture")
 
 
-def _leaders(pictures: pl.DataFrame, distance: int) -> NDArray[np.int64]:
+def _leaders(pictures: pl.DataFrame, distance: int, likes: VectorPairs) -> NDArray[np.int64]:
     """For each picture, the one that leads it; itself where it leads."""
     leads = np.full(pictures.height, NOBODY, np.int64)
     by_rank = dict(pictures.select("rank", "picture").iter_rows()) if pictures["leader_rank"].drop_nulls().len() else {}
@@ -117,27 +131,59 @@ def _leaders(pictures: pl.DataFrame, distance: int) -> NDArray[np.int64]:
         some = asked[start : start + AT_ONCE]
         held = np.flatnonzero((leads == np.arange(len(leads))) & says_enough)
         both = np.concatenate([held, some])
-        pairs = close_pairs(looks.at(both), distance, len(held))
+        pairs = _joined(close_pairs(looks.at(both), distance, len(held)), likes, both, len(held))
         leads[some] = both[stars(len(both), pairs)[len(held) :]]
     return leads
 
 
-def _named(images: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
+def _joined(pairs: Pairs, likes: VectorPairs, both: NDArray[np.int64], held: int) -> Pairs:
+    """Pairs by looks with those that a model sees, which count as further apart than any of them."""
+    if not len(likes.later):
+        return pairs
+    place = np.full(int(max(likes.later.max(), both.max())) + 1, NOBODY, np.int64)
+    place[both] = np.arange(len(both))
+    later, earlier = place[likes.later], place[likes.earlier]
+    asked = (earlier != NOBODY) & (later >= held) & (later > earlier)
+    unlike = (1 - likes.cosine[asked]) / max(1e-6, 1 - float(likes.cosine.min()))
+    apart = MAX_DISTANCE + 1 + np.round(unlike * SEMANTIC_STEPS)
+    later, earlier = np.concatenate([pairs.later, later[asked]]), np.concatenate([pairs.earlier, earlier[asked]])
+    distance = np.concatenate([pairs.distance, apart.astype(np.uint8)])
+    order = np.lexsort((earlier, later))
+    return Pairs(later[order].astype(np.int32), earlier[order].astype(np.int32), distance[order])
+
+
+def _named(images: pl.DataFrame, pictures: pl.DataFrame, distance: int) -> pl.DataFrame:
     """Each image with the image that leads it, how it is like it, and how large the group is."""
     leading = pictures.select(leads=pl.col("picture").cast(pl.Int64), leader_rank_now="rank")
-    led = pictures.select(*_PICTURE, "leads").join(leading, on="leads")
+    led = pictures.select(*_PICTURE, "leads", "cosine").join(leading, on="leads")
     heads = images.select(
-        leader_rank_now="rank", group_id="image_id", leader_pixels="pixel_hash", leader_hash="perceptual_hash"
+        leader_rank_now="rank",
+        group_id="image_id",
+        leader_pixels="pixel_hash",
+        leader_hash="perceptual_hash",
+        leader_shape="shape",
+        leader_luma="luma",
     )
     joined = images.join(led, on=_PICTURE, nulls_equal=True).join(heads, on="leader_rank_now")
     is_leader, is_exact = pl.col("image_id") == pl.col("group_id"), pl.col("pixel_hash") == pl.col("leader_pixels")
     apart = (pl.col("perceptual_hash") ^ pl.col("leader_hash")).bitwise_count_ones().cast(pl.Int8)
+    looks_alike = (apart <= distance) & _within_one("shape") & _within_one("luma")
+    by_model = ~is_leader & ~is_exact & ~looks_alike & pl.col("cosine").is_not_null()
+    kind = (
+        pl.when(is_exact).then(pl.lit("exact")).when(by_model).then(pl.lit("semantic")).otherwise(pl.lit("perceptual"))
+    )
     return joined.with_columns(
         duplicate_of=pl.when(~is_leader).then("group_id"),
-        kind=pl.when(is_leader).then(None).when(is_exact).then(pl.lit("exact")).otherwise(pl.lit("perceptual")),
-        distance=pl.when(is_leader).then(None).when(is_exact).then(0).otherwise(apart).cast(pl.Int8),
+        kind=pl.when(~is_leader).then(kind),
+        distance=pl.when(~is_leader & ~by_model).then(pl.when(is_exact).then(0).otherwise(apart)).cast(pl.Int8),
+        cosine=pl.when(by_model).then("cosine"),
         group_size=pl.len().over("group_id").cast(pl.Int32),
     )
+
+
+def _within_one(name: str) -> pl.Expr:
+    """Whether an image's class and its leader's are neighbours."""
+    return (pl.col(name).cast(pl.Int32) - pl.col(f"leader_{name}").cast(pl.Int32)).abs() <= 1
 
 
 def _with_relations(rows: pl.DataFrame, facts: Facts) -> pl.DataFrame:

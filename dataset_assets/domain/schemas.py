@@ -137,7 +137,7 @@ TAG_METADATA = Table(
         Column("tag", pl.String, "the tag's name"),
         Column("image_id", pl.String, IMAGE_ID.description, ("image_metadata.image_id",)),
         Column("category", pl.String, "general, artist, copyright, character or meta; other numbers as they are"),
-        Column("origin", pl.String, "source = as tagged by the source; alias = renamed; implication = added"),
+        Column("origin", pl.String, "source = as tagged by the source; alias = renamed; implication or human = added"),
     ),
     sorted_by=("tag", "image_id", "category"),  # by tag first: 13 to 27 times faster to search than in post order
 )
@@ -263,6 +263,7 @@ def clip_embeddings(dim: int) -> Table:
             Column("embedding", pl.Array(pl.Float16, dim), "image vector of length 1: a dot product is a cosine"),
             Column("model", pl.String, "the model's name and weights"),
             Column("weights", pl.String, "trained, or random: vectors of a random model mean nothing"),
+            Column("precision", pl.String, "of the model's arithmetic: fp32, or bf16"),
             Column("input_key", pl.String, INPUT_KEY.description, ("training_images.sha256",)),
             RECIPE,
         ),

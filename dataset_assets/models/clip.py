@@ -1,9 +1,6 @@
 """Images as CLIP vectors, by any model that open_clip can load."""
 
-import io
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +10,11 @@ from PIL import Image
 
 from dataset_assets.models import clip_weights
 from dataset_assets.models.clip_loading import choose_device, choose_precision, load
+from dataset_assets.models.clip_preprocessing import Preprocessing, longest_ratio, middle
 from dataset_assets.models.clip_weights import ClipSettings, UnknownDimension, embedding_dim, recipe
+from dataset_assets.models.finite import require_finite_output, require_finite_weights
+from dataset_assets.models.image_tower import ImageTower, Launched
+from dataset_assets.models.read_ahead import READ_ERRORS, read_input
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -24,24 +25,21 @@ __all__ = [
     "ClipEmbedder",
     "ClipSettings",
     "EmbedShard",
-    "ImageTower",
     "ModelError",
+    "ReadShard",
     "UnknownDimension",
+    "embedder_of",
     "embedding_dim",
+    "longest_ratio",
     "middle",
     "recipe",
     "unit_length",
     "usable",
 ]
 
-# Why an image has no vector. undecodable: neither Pillow nor the model's transform could make an input of it;
-# bad_output: the model's numbers have no direction (zero, NaN or infinite).
-ERRORS = ("missing_file", "undecodable", "bad_output")
-
-FORMATS = ("JPEG", "PNG", "WEBP")  # what training images are
-READERS = 4  # threads are enough: Pillow decodes and resizes without Python's lock
-# A strip of 1 x 16384 pixels with its short side brought to 224 would be 800 million pixels.
-MAX_RESIZED_PIXELS = 50_000_000
+# Why an image has no vector. bad_output: the model's numbers have no direction (zero, NaN or infinite).
+ERRORS = (*READ_ERRORS, "bad_output")
+ROWS_PER_READ = 16  # enough that handing them over costs little; few enough that readers share a batch
 
 
 def usable(vectors: np.ndarray) -> np.ndarray:
@@ -58,65 +56,6 @@ def unit_length(features: np.ndarray) -> np.ndarray:
     return np.asarray(rows / length, np.float32)
 
 
-def middle(image: Image.Image, ratio: float) -> Image.Image:
-    """The middle of a strip whose sides differ by more than `ratio` (a model that crops sees no more of it).
-
-    The centre stays where it was; other images come back as they are.
-    """
-    width, height = image.size
-    if max(width, height) <= ratio * min(width, height):
-        return image
-    longest = int(ratio * min(width, height))
-    x, y = (max(0, side - longest) // 2 for side in image.size)  # as much from either end: the centre stays
-    return image.crop((x, y, width - x, height - y))
-
-
-class ImageTower:
-    """A model's image side, run in batches of one shape so that a row does not depend on the rows beside it.
-
-    A GPU too small for the batch halves it, for as long as the tower lives: vectors then differ in the last bits.
-    """
-
-    def __init__(
-        self, module: "Callable[[torch.Tensor], Any]", dim: int, batch_size: int, device: str, precision: str
-    ) -> None:
-        self._module, self._dim, self._device, self._precision = module, dim, device, precision
-        self.batch_size = batch_size
-
-    def __call__(self, inputs: "torch.Tensor") -> np.ndarray:
-        """Features of (n, 3, height, width) inputs: (n, dim) float32, of any length.
-
-        Raises: ModelError when not even one image fits into the GPU, or the features have another dimension.
-        """
-        import torch
-
-        while True:
-            try:
-                with torch.inference_mode():
-                    parts = [self._run(part) for part in torch.split(inputs, self.batch_size)]
-                return np.concatenate(parts)
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
-                    raise ModelError(f"clip.device: {self._device} has no memory left for a single image") from None
-            self.batch_size //= 2
-            torch.cuda.empty_cache()
-
-    def _run(self, part: "torch.Tensor") -> np.ndarray:
-        import torch
-
-        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float32
-        padded = torch.nn.functional.pad(part, (0, 0, 0, 0, 0, 0, 0, self.batch_size - len(part)))
-        features = self._module(padded.to(self._device, dtype))
-        features = features[0] if isinstance(features, tuple) else features  # CoCa: (pooled, tokens)
-        if features.shape != (self.batch_size, self._dim):
-            raise ModelError(
-                f"the model gives features of shape {tuple(features.shape)}, "
-                f"its configuration promises {(self.batch_size, self._dim)}"
-            )
-        array: np.ndarray = features[: len(part)].float().cpu().numpy()
-        return array
-
-
 class ClipEmbedder:
     """An open_clip model's image side, ready to embed.
 
@@ -127,16 +66,24 @@ class ClipEmbedder:
     def __init__(self, settings: ClipSettings) -> None:
         clip_weights.download(settings)
         files = clip_weights.find(settings)
-        device = choose_device(settings.device)
-        precision = choose_precision(settings.precision, device)
-        model, self._transform = load(files, device, precision)
+        self.device = choose_device(settings.device, settings.block)
+        self.precision = choose_precision(settings.precision, self.device)
+        # On a GPU the weights stay float32, and autocast chooses what is safe in bfloat16.
+        casts = self.precision == "bf16" and self.device == "cpu"
+        model, self._transform = load(files, self.device, "bf16" if casts else "fp32")
         visual = model.eval().requires_grad_(False).visual  # the text side is let go
-        self._longest = _longest_ratio(visual.preprocess_cfg)
-        self._tower = ImageTower(visual, files.dimension, settings.batch_size, device, precision)
+        self._longest = longest_ratio(visual.preprocess_cfg)
+        own = Preprocessing.of(visual.preprocess_cfg)
+        self.preprocessing = own if own and own.agrees_with(self._transform) else None
+        run = tower_function(visual, self.preprocessing, self.device, self.precision)
+        self._tower = ImageTower(run, files.dimension, settings.batch_size, self.device)
         self.name = files.shown_name
         self.weights = "random" if files.is_random else "trained"
         self.dim = files.dimension
         self.batch_size = settings.batch_size
+        require_finite_weights(visual, self.name, settings.block)
+        blank = self.embed([Image.new("RGB", (64, 64), "gray")])
+        require_finite_output(bool(usable(blank).all()), self.name, settings.block)
 
     def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Embed images.
@@ -145,30 +92,73 @@ class ClipEmbedder:
         gave no direction (see `usable`).
         """
         vectors = [
-            self.embed_inputs([self.prepare(image) for image in images[start : start + self.batch_size]])
+            self.finish(self.start([self.prepare(image) for image in images[start : start + self.batch_size]]))
             for start in range(0, len(images), self.batch_size)
         ]
         return np.concatenate([np.empty((0, self.dim), np.float32), *vectors])
 
-    def prepare(self, image: Image.Image) -> "torch.Tensor":
-        """The model's input by its own transform: (3, height, width) float32. Transparency is dropped, not blended."""
-        pixels: torch.Tensor = self._transform(middle(image, self._longest))
-        return pixels
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        """The model's input. Transparency is dropped, not blended.
 
-    def embed_inputs(self, inputs: "Sequence[torch.Tensor]") -> np.ndarray:
-        """Embed what `prepare` made; returns what `embed` does."""
+        Returns: (size, size, 3) uint8, or, by the model's own transform, (3, height, width) float32.
+        """
+        if self.preprocessing:
+            return self.preprocessing(image)
+        return np.asarray(self._transform(middle(image, self._longest)))
+
+    def start(self, inputs: Sequence[np.ndarray]) -> Launched:
+        """Let the model begin on what `prepare` made; a GPU works on it while the next inputs are gathered."""
         import torch
 
-        if not inputs:
-            return np.empty((0, self.dim), np.float32)
-        return unit_length(self._tower(torch.stack(list(inputs))))
+        return self._tower.start(torch.from_numpy(np.stack(inputs)) if inputs else None)
+
+    def finish(self, started: Launched) -> np.ndarray:
+        """The vectors of inputs that were started, as `embed` returns them."""
+        return unit_length(self._tower.finish(started))
+
+
+def tower_function(
+    visual: Any, preprocessing: Preprocessing | None, device: str, precision: str
+) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """A model's image side as a function of what `prepare` makes, in a batch, on its device. Returns: its features."""
+    import torch
+
+    on_gpu = device != "cpu"
+    dtype = torch.bfloat16 if precision == "bf16" and not on_gpu else torch.float32
+
+    def run(inputs: "torch.Tensor") -> "torch.Tensor":
+        numbers = preprocessing.numbers(inputs) if preprocessing else inputs
+        with torch.autocast(device, torch.bfloat16, enabled=on_gpu and precision == "bf16"):
+            features = visual(numbers.to(dtype))
+        pooled: torch.Tensor = features[0] if isinstance(features, tuple) else features  # CoCa: (pooled, tokens)
+        return pooled
+
+    return run
+
+
+@dataclass(frozen=True)
+class ReadShard:
+    """Makes inputs of rows of `image_id` and `path`. Picklable, and needs no torch where the preprocessing is ours.
+
+    `read` gives a path's bytes, and raises FileNotFoundError when there are none.
+    """
+
+    read: Callable[[str], bytes]
+    prepare: Callable[[Image.Image], np.ndarray]
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Of each row: image_id, and `input`, which is an array or one of READ_ERRORS."""
+        return [
+            {"image_id": row["image_id"], "input": read_input(self.read, self.prepare, row["path"])} for row in rows
+        ]
 
 
 @dataclass(frozen=True)
 class EmbedShard:
-    """Embeds rows of `image_id` and `path`; picklable, and quick to pickle: each process builds its own model.
+    """Embeds rows of `image_id` and `path`, in two steps: `reader` makes inputs, `work` makes vectors of them.
 
-    `read` gives a path's bytes, and raises FileNotFoundError when there are none.
+    `read` gives a path's bytes, and raises FileNotFoundError when there are none. Picklable, and quick to pickle: each
+    process builds its own model.
     """
 
     read: Callable[[str], bytes]
@@ -176,43 +166,58 @@ class EmbedShard:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One row of `clip_embeddings` for each row, in their order; `error` is one of ERRORS, or null."""
+        size = self.settings.batch_size
+        read = self.reader()
+        batches = (read(rows[start : start + size]) for start in range(0, len(rows), size))
+        return [row for batch in self.work(batches) for row in batch]
+
+    def reader(self) -> ReadShard:
+        """What makes the model's inputs; the model is built here, for it says how."""
         embedder = embedder_of(self.settings)
-        inputs = self._inputs(embedder, [row["path"] for row in rows])
-        vectors = [vector for batch in inputs for vector in _vectors(embedder, batch)]
-        return [
+        return ReadShard(self.read, embedder.preprocessing or embedder.prepare)
+
+    def work(self, batches: Iterable[Sequence[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of `clip_embeddings`, batch by batch, one batch late: a GPU computes while the next is gathered.
+
+        Raises: ModelError when a model that was sound gives no direction for any image of a batch.
+        """
+        embedder = embedder_of(self.settings)
+        waiting: tuple[Sequence[dict[str, Any]], Launched] | None = None
+        for rows in batches:
+            started = embedder.start([row["input"] for row in rows if not isinstance(row["input"], str)])
+            if waiting is not None:
+                yield _rows(embedder, *waiting)
+            waiting = rows, started
+        if waiting is not None:
+            yield _rows(embedder, *waiting)
+
+
+def _rows(embedder: ClipEmbedder, read: Sequence[dict[str, Any]], started: Launched) -> list[dict[str, Any]]:
+    vectors = embedder.finish(started)
+    good = usable(vectors)
+    if len(good) > 1 and not good.any():
+        raise ModelError(
+            f"{embedder.name} gave NaN, infinity or zeros for all of {len(good)} images in a row, though not for a "
+            f"blank picture; try clip.precision: fp32, and another device"
+        )
+    halves, made = vectors.astype(np.float16), iter(range(len(vectors)))
+    rows = []
+    for row in read:
+        error = row["input"] if isinstance(row["input"], str) else None
+        place = None if error else next(made)
+        if place is not None and not good[place]:
+            place, error = None, "bad_output"
+        rows.append(
             {
                 "image_id": row["image_id"],
-                "error": vector if isinstance(vector, str) else None,
-                "embedding": None if isinstance(vector, str) else vector.astype(np.float16),
+                "error": error,
+                "embedding": None if place is None else halves[place],
                 "model": embedder.name,
                 "weights": embedder.weights,
+                "precision": embedder.precision,
             }
-            for row, vector in zip(rows, vectors, strict=True)
-        ]
-
-    def _inputs(self, embedder: ClipEmbedder, paths: Sequence[str]) -> "Iterator[list[torch.Tensor | str]]":
-        """The model's inputs, or errors, batch by batch; while one batch is embedded the next is read."""
-        with ThreadPoolExecutor(READERS) as readers:
-            ahead: deque[list[Future[torch.Tensor | str]]] = deque()
-            for start in range(0, len(paths), embedder.batch_size):
-                batch = paths[start : start + embedder.batch_size]
-                ahead.append([readers.submit(self._input, embedder, path) for path in batch])
-                if len(ahead) > 1:
-                    yield [future.result() for future in ahead.popleft()]
-            for futures in ahead:
-                yield [future.result() for future in futures]
-
-    def _input(self, embedder: ClipEmbedder, path: str) -> "torch.Tensor | str":
-        try:
-            content = self.read(path)
-        except FileNotFoundError:
-            return "missing_file"
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                image.load()
-                return embedder.prepare(image)
-        except Exception:  # noqa: BLE001 - hostile bytes make decoders raise anything
-            return "undecodable"
+        )
+    return rows
 
 
 def embedder_of(settings: ClipSettings) -> ClipEmbedder:
@@ -224,18 +229,3 @@ def embedder_of(settings: ClipSettings) -> ClipEmbedder:
 @lru_cache(maxsize=1)
 def _built(settings: ClipSettings, recipe_parts: tuple[tuple[str, str | int], ...]) -> ClipEmbedder:
     return ClipEmbedder(settings)
-
-
-def _vectors(embedder: ClipEmbedder, inputs: "Sequence[torch.Tensor | str]") -> "list[np.ndarray | str]":
-    """A vector or an error for each input or error."""
-    found = iter(embedder.embed_inputs([item for item in inputs if not isinstance(item, str)]))
-    vectors = [item if isinstance(item, str) else next(found) for item in inputs]
-    return [v if isinstance(v, str) or usable(v[np.newaxis])[0] else "bad_output" for v in vectors]
-
-
-def _longest_ratio(preprocess: Mapping[str, Any]) -> float:
-    """Sides' ratio beyond which an image is cut to its middle before it is resized."""
-    if preprocess["resize_mode"] != "shortest":
-        return float("inf")
-    side = int(np.max(preprocess["size"]))  # a number, or height and width
-    return max(1.0, MAX_RESIZED_PIXELS / side**2)

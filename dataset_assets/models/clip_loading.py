@@ -32,8 +32,8 @@ def load(files: ModelFiles, device: str, precision: str) -> tuple[Any, Callable[
             loaded: tuple[Any, Callable[[Image.Image], Any]] = open_clip.create_model_from_pretrained(
                 name, weights, precision=precision, device=device
             )
-    except Exception as error:  # damaged or hostile files make the loaders raise anything
-        raise ModelError(_what_went_wrong(files, error)) from error
+    except Exception as error:  # noqa: BLE001 - damaged or hostile files make the loaders raise anything
+        raise ModelError(_what_went_wrong(files, error)) from None  # a run shows the innermost error: this one
     return loaded
 
 
@@ -57,7 +57,7 @@ def _require_fitting_tag(files: ModelFiles, tag: Mapping[str, Any]) -> None:
     if not tag:
         known = open_clip.list_pretrained_tags_by_model(name)
         raise ModelError(
-            f"clip.pretrained: open_clip has no weights {files.tag!r} for {name}"
+            f"{files.block}.pretrained: open_clip has no weights {files.tag!r} for {name}"
             f"{clip_weights.suggest(str(files.tag), known)}; known are {', '.join(known) or 'none'}"
         )
     uses_it = bool(tag.get("quick_gelu", False))
@@ -82,7 +82,7 @@ def _is_not_of_open_clip(record: logging.LogRecord) -> bool:
     return "open_clip" not in Path(record.pathname).parts
 
 
-def choose_device(wanted: str) -> str:
+def choose_device(wanted: str, block: str = "clip") -> str:
     """`cpu` or `cuda`. Raises: ModelError when a GPU is asked for and there is none."""
     import torch
 
@@ -90,8 +90,8 @@ def choose_device(wanted: str) -> str:
         return "cuda"
     if wanted == "cuda":
         raise ModelError(
-            f"clip.device: cuda, but torch {torch.__version__} finds no GPU here; "
-            "set clip.device: cpu, or auto to take what there is"
+            f"{block}.device: cuda, but torch {torch.__version__} finds no GPU here; "
+            f"set {block}.device: cpu, or auto to take what there is"
         )
     return "cpu"
 

@@ -36,7 +36,8 @@ class ClipSettings:
     `model` is an architecture of open_clip, `local-dir:<folder>` or `hf-hub:<owner>/<name>[@<revision>]`. `pretrained`
     is a tag of open_clip or a weight file; a folder or a repository brings its own weights, and a tag beside it says
     nothing. Relative paths start from `folder`. `precision: auto` is bf16 where the processor is made for it; vectors
-    of different machines then agree to a cosine of 0.999, not to the bit.
+    of different machines then agree to a cosine of 0.999, not to the bit. `block` is where dataset.yaml says all this,
+    for messages.
     """
 
     model: str
@@ -46,6 +47,7 @@ class ClipSettings:
     random_weights: bool
     folder: Path
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    block: str = "clip"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ModelFiles:
     tag: str | None
     weights_file: Path | None
     is_random: bool = False
+    block: str = "clip"
 
     @property
     def shown_name(self) -> str:
@@ -92,13 +95,26 @@ def recipe(settings: ClipSettings) -> dict[str, str | int]:
         "model": files.shown_name,
         "weights": f"sha256:{sha256(files.weights_file)}" if files.weights_file else f"tag:{files.tag}",
         "config": f"sha256:{sha256(files.config_file)}",
-        "open_clip": _minor_version("open_clip_torch"),
-        "torch": _minor_version("torch"),
-        "pillow": _minor_version("pillow"),
+        "open_clip": minor_version("open_clip_torch"),
+        "torch": minor_version("torch"),
+        "pillow": minor_version("pillow"),
         "precision": settings.precision,
         "batch_size": settings.batch_size,
         "random_weights": int(files.is_random),
     }
+
+
+def stamp(settings: ClipSettings) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change of a model's own files, as far as they are local: cheap, and hashes nothing."""
+    if settings.model.startswith(HUB):
+        return []
+    try:
+        found = find(settings)
+        in_folder = [found.config_file] if found.config_file.name == CONFIG_NAME else []
+        files = [*in_folder, found.weights_file] if found.weights_file else []
+        return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except (ModelError, OSError):
+        return []  # whoever loads it will say why
 
 
 def find(settings: ClipSettings) -> ModelFiles:
@@ -109,16 +125,16 @@ def find(settings: ClipSettings) -> ModelFiles:
     files = _named_by(settings)
     if files.is_random and not settings.random_weights:
         raise ModelError(
-            f"clip.model: the weights of {files.name} are random, so its vectors mean nothing; "
-            "to use it all the same, as a test may, set clip.random_weights: true"
+            f"{files.block}.model: the weights of {files.name} are random, so what it says means nothing; "
+            f"to use it all the same, as a test may, set {files.block}.random_weights: true"
         )
     if settings.random_weights and not files.is_random:
         raise ModelError(
-            f"clip.random_weights: true, but {files.name} is not marked as random "
+            f"{files.block}.random_weights: true, but {files.name} is not marked as random "
             f'("weights": "random" in its {CONFIG_NAME}); leave random_weights out'
         )
     if files.weights_file:
-        require_readable(files.weights_file)
+        require_readable(files.weights_file, files.block)
         _require_no_download(files)
     _require_quick_gelu(files)
     return files
@@ -133,12 +149,12 @@ def download(settings: ClipSettings) -> None:
     if not settings.model.startswith(HUB):
         return
     try:
-        _snapshot(settings.model)
+        _snapshot(settings)
     except UnknownDimension:
         try:
-            clip_hub.fetch(*_repository(settings.model))
+            clip_hub.fetch(*repository(settings.model))
         except OSError as error:
-            raise ModelError(f"clip.model: {settings.model} cannot be fetched: {error}") from None
+            raise ModelError(f"{settings.block}.model: {settings.model} cannot be fetched: {error}") from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -151,11 +167,11 @@ def quick_gelu_error(files: ModelFiles, weights_use_it: bool) -> ModelError:
     """The error for weights whose activation function is not the architecture's."""
     name = files.config_file.stem
     other = f"{name}-quickgelu" if weights_use_it else name.removesuffix("-quickgelu")
-    fits = f"set clip.model: {other}" if other in _architectures() else 'set "quick_gelu" in its model_cfg'
+    fits = f"set {files.block}.model: {other}" if other in _architectures() else 'set "quick_gelu" in its model_cfg'
     was, has = ("with", "without") if weights_use_it else ("without", "with")
     return ModelError(
-        f"clip.model: the weights of {files.name} were trained {was} QuickGELU and the architecture is {has} it, "
-        f"so every vector would be slightly wrong, and nothing would say so; {fits}"
+        f"{files.block}.model: the weights of {files.name} were trained {was} QuickGELU and the architecture is {has} "
+        f"it, so all that it says would be slightly wrong, and nothing would say so; {fits}"
     )
 
 
@@ -164,40 +180,43 @@ def _named_by(settings: ClipSettings) -> ModelFiles:
         return _of_architecture(settings)
     if settings.pretrained and _is_path(settings.pretrained):
         raise ModelError(
-            f"clip.pretrained: {settings.pretrained} is a file, but {settings.model} brings its own weights; "
-            "leave one of the two out"
+            f"{settings.block}.pretrained: {settings.pretrained} is a file, but {settings.model} brings its own "
+            "weights; leave one of the two out"
         )
     if settings.model.startswith(HUB):
-        return _in_folder(_snapshot(settings.model), settings.model.removeprefix(HUB))
+        return _in_folder(_snapshot(settings), settings.model.removeprefix(HUB), settings.block)
     folder = _resolve(settings, settings.model.removeprefix(LOCAL))
-    return _in_folder(folder, folder.name)
+    return _in_folder(folder, folder.name, settings.block)
 
 
 def _of_architecture(settings: ClipSettings) -> ModelFiles:
     """A model of open_clip's own list, with a tag's weights or a file's."""
-    name, known = settings.model.replace("/", "-"), _architectures()
+    name, known, block = settings.model.replace("/", "-"), _architectures(), settings.block
     if name not in known:
-        raise ModelError(f"clip.model: open_clip knows no model {settings.model!r}{suggest(name, known)}")
+        raise ModelError(f"{block}.model: open_clip knows no model {settings.model!r}{suggest(name, known)}")
     config = read_json(known[name])
     if not settings.pretrained:
-        raise ModelError(f"clip.pretrained: missing; {name} needs a tag of open_clip, such as openai, or a weight file")
+        raise ModelError(
+            f"{block}.pretrained: missing; {name} needs a tag of open_clip, such as openai, or a weight file"
+        )
     if _is_path(settings.pretrained):
         file = _resolve(settings, settings.pretrained)
-        return ModelFiles(f"{name}/{file.name}", config, known[name], None, file)
+        return ModelFiles(f"{name}/{file.name}", config, known[name], None, file, block=block)
     tag = settings.pretrained.lower().replace("-", "_")  # as open_clip spells them
-    return ModelFiles(f"{name}/{tag}", config, known[name], tag, None)
+    return ModelFiles(f"{name}/{tag}", config, known[name], tag, None, block=block)
 
 
-def _in_folder(folder: Path, name: str) -> ModelFiles:
+def _in_folder(folder: Path, name: str, block: str) -> ModelFiles:
     """A model that stands in a folder: configuration and weights."""
     file = folder / CONFIG_NAME
     if not folder.is_dir():
-        raise ModelError(f"clip.model: {folder} is no folder; expected one with {CONFIG_NAME} and a weight file")
+        raise ModelError(f"{block}.model: {folder} is no folder; expected one with {CONFIG_NAME} and a weight file")
     content = read_json(file)
     config = content.get("model_cfg")
     if not isinstance(config, dict):
         raise ModelError(f"{file}: has no model_cfg; expected a configuration as open_clip writes it")
-    return ModelFiles(name, config, file, None, weight_file(folder), content.get("weights") == "random")
+    is_random = content.get("weights") == "random"
+    return ModelFiles(name, config, file, None, weight_file(folder, block), is_random, block)
 
 
 def _require_no_download(files: ModelFiles) -> None:
@@ -242,22 +261,26 @@ def _architectures() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.json"))}
 
 
-def _minor_version(distribution: str) -> str:
+def minor_version(distribution: str) -> str:
+    """Major and minor version of an installed distribution."""
     return ".".join(importlib.metadata.version(distribution).split(".")[:2])
 
 
-def _repository(model: str) -> tuple[str, str | None]:
+def repository(model: str) -> tuple[str, str | None]:
     """Name and revision of `hf-hub:<owner>/<name>[@<revision>]`."""
     name, _, revision = model.removeprefix(HUB).partition("@")
     return name, revision or None
 
 
-def _snapshot(model: str) -> Path:
+def _snapshot(settings: ClipSettings) -> Path:
     """The folder of a Hugging Face model in this machine's cache."""
+    model, block = settings.model, settings.block
     try:
-        folder = clip_hub.cached_folder(*_repository(model))
+        folder = clip_hub.cached_folder(*repository(model))
     except ValueError as error:
-        raise ModelError(f"clip.model: {model}: {error}") from None
+        raise ModelError(f"{block}.model: {model}: {error}") from None
     if folder is None:
-        raise UnknownDimension(f"clip.model: {model} is not on this machine yet; it is fetched when it is first built")
+        raise UnknownDimension(
+            f"{block}.model: {model} is not on this machine yet; it is fetched when it is first built"
+        )
     return folder

@@ -27,27 +27,27 @@ class ModelError(Exception):
     """A model that cannot be used as the settings name it; the message is for the person who edits dataset.yaml."""
 
 
-def weight_file(folder: Path) -> Path:
+def weight_file(folder: Path, block: str = "clip") -> Path:
     """The file that open_clip would load from a folder."""
     for name in FOLDER_WEIGHT_NAMES:
         if (folder / name).is_file():
             return folder / name
     found = sorted(file for suffix in FOLDER_WEIGHT_SUFFIXES for file in folder.glob(f"*{suffix}"))
     if not found:
-        raise ModelError(f"clip.model: {folder} holds no weights; expected {FOLDER_WEIGHT_NAMES[0]}")
+        raise ModelError(f"{block}.model: {folder} holds no weights; expected {FOLDER_WEIGHT_NAMES[0]}")
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise ModelError(f"clip.model: {folder} holds {names}; name the one that is meant {FOLDER_WEIGHT_NAMES[0]}")
+        raise ModelError(f"{block}.model: {folder} holds {names}; name the one that is meant {FOLDER_WEIGHT_NAMES[0]}")
     return found[0]
 
 
-def require_readable(file: Path) -> None:
+def require_readable(file: Path, block: str = "clip") -> None:
     """Refuse what is certainly no weight file, in better words than a loader would find.
 
     Raises: ModelError. Truncation and wrong tensors are left for the loader to find.
     """
     if not file.is_file():
-        raise ModelError(f"clip.pretrained: {file}: no such file")
+        raise ModelError(f"{block}.pretrained: {file}: no such file")
     if file.suffix not in WEIGHT_SUFFIXES:
         raise ModelError(f"{file}: not a weight file by its name; expected one of {', '.join(WEIGHT_SUFFIXES)}")
     with file.open("rb") as stream:
@@ -56,7 +56,7 @@ def require_readable(file: Path) -> None:
     if file.suffix != ".safetensors" and _is_torchscript(file):
         raise ModelError(
             f"{file}: is a TorchScript archive, which holds code as well as weights; "
-            "convert it to .safetensors, or name its weights by tag (clip.pretrained: openai)"
+            f"convert it to .safetensors, or name its weights by tag, as in {block}.pretrained: openai"
         )
 
 

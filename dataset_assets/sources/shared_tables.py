@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from dataset_assets.domain.tag_decisions import Overlay
 from dataset_assets.domain.tag_relations import Closure, apply
 from dataset_assets.sources import Adapter
 from dataset_assets.sources.snapshots import parts_of
@@ -17,21 +18,34 @@ def image_frames(adapter: Adapter, records: pl.LazyFrame, vanished: pl.Series | 
 
 
 def tag_frames(
-    adapter: Adapter, records: pl.LazyFrame, closure: Closure | None = None, categories: pl.LazyFrame | None = None
+    adapter: Adapter,
+    records: pl.LazyFrame,
+    closure: Closure | None = None,
+    categories: pl.LazyFrame | None = None,
+    decisions: pl.DataFrame | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Rows of `tag_metadata`, after relations where there are any.
+    """Rows of `tag_metadata`, after relations and people's decisions where there are any.
+
+    decisions: those rows of `tag_decisions` that count. What a person has added implies what the source's tags would.
 
     categories: tag, category of the tags that relations lead to. Memory holds ten bytes a row, and the records of some
     images at a time.
     """
     from dataset_assets.domain.tag_rows import TagRows
 
-    rows = TagRows(records.select(pl.col("image_id").sort()).collect().get_column("image_id"))
+    image_ids = records.select(pl.col("image_id").sort()).collect().get_column("image_id")
+    rows = TagRows(image_ids)
+    overlay = None if decisions is None or decisions.is_empty() else Overlay.of(decisions, image_ids)
     for part in parts_of(records):
-        rows.add(adapter.tag_metadata(part).collect())
+        tagged = adapter.tag_metadata(part).collect()
+        if overlay is not None:
+            tagged, overlay = overlay.without_removed(tagged), overlay.less_known(tagged)
+        rows.add(tagged)
+    if overlay is not None:
+        rows.add(overlay.added)
     if closure is not None and categories is not None:
         rows.relate(closure, categories)
-    return rows.frames()
+    return rows.frames() if overlay is None else map(overlay.marked, rows.frames())
 
 
 def tags(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from dataset_assets.domain.schemas import TAG_INDEX
+from dataset_assets.domain.schemas import Table
 from dataset_assets.places import Place
 from dataset_assets.storage.durable import scratch_file
 from dataset_assets.storage.root import opened
@@ -72,13 +72,11 @@ class IndexFiles:
         return sorted(files - set(listed))
 
 
-def index_is_there(tables: Tables, cell: Cell) -> bool:
-    """Whether the index file that a cell's `tag_index` lists lies there whole, by its size."""
+def index_is_there(tables: Tables, table: Table, cell: Cell) -> bool:
+    """Whether the index files that a cell's `tag_index` or `vector_index` lists lie there whole, by their size."""
     listed = (
-        tables.scan(TAG_INDEX, cell).select("path", "size").collect()
-        if tables.is_intact(TAG_INDEX.name, cell)
-        else None
+        tables.scan(table, cell).select("path", "size").collect()
+        if tables.is_intact(table.name, cell)
+        else table.empty().select("path", "size")
     )
-    if listed is None or listed.is_empty():
-        return True
-    return bool(opened(tables.root).size(listed.item(0, "path")) == listed.item(0, "size"))
+    return all(opened(tables.root).size(path) == size for path, size in listed.iter_rows())

@@ -99,13 +99,36 @@ def test_families_posts_and_sketches_are_told_and_subsets_may_spare_them() -> No
 
 def test_hashes_are_gathered_upright_and_only_of_decoded_images() -> None:
     facts = [
-        {"image_id": "a-1-0", "width": 10, "height": 30, "orientation": 6, "pixel_hash": "p"},
+        {
+            "image_id": "a-1-0",
+            "width": 10,
+            "height": 30,
+            "orientation": 6,
+            "pixel_hash": "p",
+            "is_srgb": True,
+            "is_animated": False,
+        },
         {"image_id": "a-2-0", "error": "truncated"},
     ]
     families = pl.LazyFrame({"image_id": ["a-1-0"], "root_id": ["7"]})
     [row] = picture_hashes_of(IMAGE_FACTS.frame(facts).lazy(), families).collect().to_dicts()
 
     assert (row["image_id"], row["width"], row["height"], row["root_id"]) == ("a-1-0", 30, 10, "7")
+
+
+def test_animations_are_equal_by_their_file_and_pixels_in_another_profile_are_other_pixels() -> None:
+    still: dict[str, object] = {"pixel_hash": "p", "is_srgb": True, "is_animated": False}
+    facts = [
+        {**still, "image_id": "a-1-0", "sha256": "1"},
+        {**still, "image_id": "a-2-0", "sha256": "2"},
+        {**still, "image_id": "a-3-0", "sha256": "3", "is_animated": True},
+        {**still, "image_id": "a-4-0", "sha256": "4", "is_animated": True},
+        {**still, "image_id": "a-5-0", "sha256": "5", "is_srgb": False, "icc_profile": "Adobe RGB (1998)"},
+    ]
+    families = pl.LazyFrame(schema={"image_id": pl.String, "root_id": pl.String})
+    rows = picture_hashes_of(IMAGE_FACTS.frame(facts).lazy(), families).sort("image_id").collect()
+
+    assert rows["pixel_hash"].to_list() == ["p", "p", "file 3", "file 4", "p in Adobe RGB (1998)"]
 
 
 def some_images(seed: int, count: int) -> list[dict[str, object]]:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES
+from dataset_assets.domain.image_scores import IMAGE_SCORES
 from dataset_assets.domain.schemas import IMAGE_FACTS, IMAGE_METADATA, RAW_IMAGES, Table
 from dataset_assets.domain.selection import (
     COLUMNS,
@@ -148,7 +150,8 @@ def test_undecodable_image_says_why() -> None:
 
 
 def test_public_columns_are_described_and_name_the_column_that_they_come_from() -> None:
-    tables = {table.name: table.schema for table in (IMAGE_METADATA, RAW_IMAGES, IMAGE_FACTS)}
+    made_of = (IMAGE_METADATA, RAW_IMAGES, IMAGE_FACTS, IMAGE_SCORES, NEAR_DUPLICATES)
+    tables = {table.name: table.schema for table in made_of}
     assert len({column.name for column in COLUMNS}) == len(COLUMNS) == len(PUBLIC_COLUMNS)
     for column in COLUMNS:
         (origin,) = column.comes_from

@@ -19,8 +19,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset_assets.compute.engine import Engine
+from dataset_assets.compute.local import LocalEngine
+from dataset_assets.compute.model_engine import ModelEngine, ThreadEngine
 from dataset_assets.models import clip, clip_loading, clip_weights, weight_files
-from dataset_assets.models.clip import ClipEmbedder, ClipSettings, EmbedShard, ImageTower, ModelError, usable
+from dataset_assets.models.clip import ClipEmbedder, ClipSettings, EmbedShard, ModelError, usable
+from dataset_assets.models.image_tower import ImageTower
 from dataset_assets_tests.models.tiny_models import TINY_CLIP, TINY_COCA, make_local_dir
 
 
@@ -165,6 +169,25 @@ def test_rows_without_a_direction_become_nan_and_no_others() -> None:
     np.testing.assert_allclose(vectors[[0, 4, 5]], [[0.6, 0.8], [0.5**0.5, 0.5**0.5], [-1, 0]], rtol=1e-6)
 
 
+def test_batches_go_to_the_model_as_bytes(embedder: ClipEmbedder) -> None:
+    assert embedder.prepare(PICTURES[0]).dtype == np.uint8
+
+
+def test_preprocessing_that_is_not_ours_is_the_models_own(tmp_path: Path) -> None:
+    import open_clip
+    import torch
+
+    make_local_dir(tmp_path / "tiny", TINY_CLIP)
+    file = tmp_path / "tiny" / "open_clip_config.json"
+    file.write_text(file.read_text().replace('"shortest"', '"longest"'))
+    own = ClipEmbedder(settings(tmp_path))
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}/tiny")
+    with torch.inference_mode():
+        expected = model.eval().encode_image(torch.stack([transform(image) for image in PICTURES]), normalize=True)
+    assert own.preprocessing is None
+    assert np.abs(own.embed(PICTURES) - expected.numpy()).max() < 1e-6
+
+
 # --- the tower's batches ---
 
 
@@ -184,36 +207,37 @@ class FakeTower:
         return inputs.mean(dim=(1, 2, 3)).unsqueeze(1).repeat(1, 3)
 
 
-def ramp(count: int) -> Any:
+def through(tower: ImageTower, count: int) -> np.ndarray:
+    """Features of inputs that are all 0, all 1, and so on."""
     import torch
 
-    return torch.arange(count).float().reshape(-1, 1, 1, 1).expand(count, 3, 2, 2)
+    return tower.finish(tower.start(torch.arange(count).float().reshape(-1, 1, 1, 1).expand(count, 3, 2, 2)))
 
 
 def test_every_batch_has_the_same_shape() -> None:
     tower = FakeTower()
-    rows = ImageTower(tower, 3, 8, "cpu", "fp32")(ramp(19))
+    rows = through(ImageTower(tower, 3, 8, "cpu"), 19)
     assert tower.seen == [8, 8, 8]
     assert rows[:, 0].tolist() == list(range(19))
 
 
 def test_batch_that_does_not_fit_is_halved_until_it_does() -> None:
     fake = FakeTower(room=3)
-    tower = ImageTower(fake, 3, 16, "cpu", "fp32")
-    assert tower(ramp(5))[:, 0].tolist() == [0, 1, 2, 3, 4]
+    tower = ImageTower(fake, 3, 16, "cpu")
+    assert through(tower, 5)[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert fake.seen == [16, 8, 4, 2, 2, 2]
-    tower(ramp(1))
+    through(tower, 1)
     assert fake.seen[6:] == [2]
 
 
 def test_gpu_without_room_for_one_image_is_an_error() -> None:
     with pytest.raises(ModelError, match="no memory left for a single image"):
-        ImageTower(FakeTower(room=0), 3, 16, "cpu", "fp32")(ramp(1))
+        through(ImageTower(FakeTower(room=0), 3, 16, "cpu"), 1)
 
 
 def test_features_of_another_length_than_promised_are_an_error() -> None:
     with pytest.raises(ModelError, match=r"shape \(8, 3\), its configuration promises \(8, 768\)"):
-        ImageTower(FakeTower(), 768, 8, "cpu", "fp32")(ramp(1))
+        through(ImageTower(FakeTower(), 768, 8, "cpu"), 1)
 
 
 # --- rows ---
@@ -254,7 +278,18 @@ def test_rows_come_back_in_order_with_vectors_or_reasons(folder: Path, vectors: 
     assert made.dtype == np.float16
     assert made.tobytes() == vectors.astype(np.float16).tobytes()
     assert all((row["embedding"] is None) == (row["error"] is not None) for row in rows)
-    assert {(row["model"], row["weights"]) for row in rows} == {("tiny (random weights)", "random")}
+    marks = {(row["model"], row["weights"], row["precision"]) for row in rows}
+    assert marks == {("tiny (random weights)", "random", "fp32")}
+
+
+@pytest.mark.parametrize("readers", [ThreadEngine(2), LocalEngine(1)], ids=["threads", "processes"])
+def test_inputs_read_beside_the_model_give_the_same_rows(folder: Path, readers: Engine, vectors: np.ndarray) -> None:
+    shard = EmbedShard(Files({f"{n}.png": encoded(image) for n, image in enumerate(PICTURES)}), settings(folder))
+    rows = rows_of([f"{n}.png" for n in range(19)])
+    made = [row for batch in ModelEngine(lambda: readers, 8).run(shard, [rows[:7], rows[7:]]) for row in batch.results]
+    by_id = {row["image_id"]: row["embedding"] for row in made}
+    found = np.stack([by_id[row["image_id"]] for row in rows])
+    assert found.tobytes() == vectors.astype(np.float16).tobytes()
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
@@ -275,11 +310,38 @@ def test_store_that_fails_is_no_row(folder: Path) -> None:
         EmbedShard(broken, settings(folder))(rows_of(["a"]))
 
 
-@pytest.mark.parametrize("value", [0.0, float("nan")])
-def test_model_without_sense_gives_error_rows(own_folder: Path, value: float) -> None:
+@pytest.mark.parametrize(("value", "words"), [(0.0, "for a blank picture"), (float("nan"), r"hold NaN.*\(proj\)")])
+def test_model_without_sense_is_an_error_before_any_row_is_made(own_folder: Path, value: float, words: str) -> None:
     rewrite_weights(own_folder, lambda tensors: tensors["visual.proj"].fill_(value))
-    shard = EmbedShard(Files({"a": encoded(PICTURES[0])}), settings(own_folder))
-    assert [(row["error"], row["embedding"]) for row in shard(rows_of(["a", "a"]))] == [("bad_output", None)] * 2
+    with pytest.raises(ModelError, match=words):
+        EmbedShard(Files({"a": encoded(PICTURES[0])}), settings(own_folder))(rows_of(["a"]))
+
+
+def broken_for(bad: set[int], embedder: ClipEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model give NaN for the images at these places of a batch."""
+    own = embedder._tower._module
+
+    def broken(inputs: Any) -> Any:
+        features = own(inputs).clone()
+        features[sorted(bad)] = float("nan")
+        return features
+
+    monkeypatch.setattr(embedder._tower, "_module", broken)
+
+
+def test_image_for_which_the_model_gives_no_numbers_is_a_row_with_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_for({1}, clip.embedder_of(settings(folder)), monkeypatch)
+    rows = EmbedShard(Files({"a": encoded(PICTURES[0])}), settings(folder))(rows_of(["a", "a", "a"]))
+    assert [row["error"] for row in rows] == [None, "bad_output", None]
+    assert rows[1]["embedding"] is None
+
+
+def test_model_that_gives_no_numbers_for_any_image_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_for(set(range(8)), clip.embedder_of(settings(folder)), monkeypatch)
+    with pytest.raises(ModelError, match="for all of 3 images in a row"):
+        EmbedShard(Files({"a": encoded(PICTURES[0])}), settings(folder))(rows_of(["a"] * 3))
 
 
 def test_model_is_built_once_and_again_when_its_weights_change(own_folder: Path) -> None:
@@ -381,9 +443,9 @@ def test_tag_of_another_activation_function_is_refused_before_it_is_fetched(
         ClipEmbedder(settings(tmp_path, model, tag))
 
 
-def test_quickgelu_is_what_the_model_runs(embedder: ClipEmbedder) -> None:
-    tower: Any = embedder._tower._module
-    assert type(tower.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+def test_quickgelu_is_what_the_model_runs(folder: Path) -> None:
+    model, _ = clip_loading.load(clip_weights.find(settings(folder)), "cpu", "fp32")
+    assert type(model.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
 
 
 def test_local_model_needs_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

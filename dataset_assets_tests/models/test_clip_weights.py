@@ -104,7 +104,7 @@ def test_model_says_in_its_name_that_its_weights_are_random(folder: Path) -> Non
 
 
 def test_random_weights_are_refused_unless_asked_for(folder: Path) -> None:
-    with pytest.raises(ModelError, match="its vectors mean nothing"):
+    with pytest.raises(ModelError, match="what it says means nothing"):
         embedding_dim(replace(settings(folder), random_weights=False))
 
 

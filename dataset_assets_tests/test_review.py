@@ -1,0 +1,228 @@
+"""Decisions about tags: asked, written, applied to the tags, told by `trace`, exported."""
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dataset_assets import cli, cli_review
+from dataset_assets.review import NothingToReview, Question, Review, Wanted, draw_sheet, questions
+from dataset_assets.storage.tables import Cell
+from dataset_assets.trace import trace
+from dataset_assets_tests.mirror import Mirror
+from dataset_assets_tests.test_predicted_tags import NEEDED, tagged_mirror
+
+CELL = Cell("danbooru", 2005)
+PARTS = [*NEEDED, "tag_metadata", "tag_decisions", "tag_disagreements"]
+
+
+def solid(colour: tuple[int, int, int]) -> bytes:
+    import io
+
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (48, 40), colour).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def build(folder: Path) -> Mirror:
+    """Blue and red pictures in buckets from which the tagger has not learnt, and one from which it has."""
+    mirror = tagged_mirror(folder)
+    mirror.add_post(5950, 2005, ["hat"], data=solid((0, 0, 255)))
+    mirror.add_post(5951, 2005, ["blue_sky", "hat"], data=solid((255, 0, 0)))
+    mirror.add_post(5002, 2005, ["hat"], data=solid((255, 0, 0)))
+    mirror.write_metadata()
+    mirror.write_relations(("blue_sky", "sky"))
+    mirror.rebuild(assets=PARTS)
+    return mirror
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
+    return build(tmp_path_factory.mktemp("review"))
+
+
+def copied(mirror: Mirror, folder: Path) -> Mirror:
+    """The same dataset once more, for tests that decide and rebuild nothing."""
+    shutil.copytree(mirror.folder, folder, dirs_exist_ok=True)
+    return Mirror(folder, mirror.posts)
+
+
+def asked(mirror: Mirror, **wanted: object) -> list[Question]:
+    return questions(mirror.config, Wanted([CELL], **wanted))  # type: ignore[arg-type]
+
+
+def clock() -> Iterator[datetime]:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    while True:
+        moment += timedelta(seconds=1)
+        yield moment
+
+
+TICKS = clock()  # one for all tests: later decisions count
+
+
+def sitting(mirror: Mirror) -> Review:
+    return Review(mirror.config, "ada", lambda: next(TICKS))
+
+
+def tags_of(mirror: Mirror, image_id: str) -> dict[str, str]:
+    rows = mirror.table("tag_metadata", CELL).filter(pl.col("image_id") == image_id)
+    return dict(rows.select("tag", "origin").iter_rows())
+
+
+def decide(mirror: Mirror, image_id: str, tag: str, accept: bool) -> None:
+    [question] = [one for one in asked(mirror, in_sample=True) if (one.image_id, one.tag) == (image_id, tag)]
+    sitting(mirror).answer(question, accept, "looked at it")
+
+
+def test_the_clearest_questions_come_first_and_none_about_images_that_were_learnt_from(mirror: Mirror) -> None:
+    found = asked(mirror)
+
+    pairs = [(one.image_id, one.tag, one.kind) for one in found]
+    assert ("danbooru-5950-0", "blue_sky", "missing") in pairs
+    assert ("danbooru-5951-0", "blue_sky", "doubtful") in pairs
+    assert not [one for one in found if one.image_id == "danbooru-5002-0"]
+    assert [one for one in asked(mirror, in_sample=True) if one.image_id == "danbooru-5002-0"]
+    assert all(one.kind == "missing" for one in asked(mirror, kind="missing"))
+    assert [one.tag for one in asked(mirror, tags=["blue_sky"])] == ["blue_sky", "blue_sky"]
+
+
+def test_a_sheet_shows_the_pictures_in_their_order(mirror: Mirror) -> None:
+    found = asked(mirror, tags=["blue_sky"])
+
+    with Image.open(draw_sheet(mirror.config, found)) as sheet:
+        assert sheet.size[0] > sheet.size[1] > 200
+        first = sheet.getpixel((110, 110))
+    assert isinstance(first, tuple)
+    assert (first[2] > 200) == (found[0].image_id == "danbooru-5950-0")
+
+
+def test_accepted_tags_are_added_and_removed_with_what_they_imply_in_their_year_alone(tmp_path: Path) -> None:
+    mirror = build(tmp_path)
+    others = mirror.commits("tag_metadata")
+    decide(mirror, "danbooru-5950-0", "blue_sky", accept=True)
+    decide(mirror, "danbooru-5951-0", "blue_sky", accept=True)
+
+    outcomes = mirror.rebuild(assets=PARTS)
+
+    assert tags_of(mirror, "danbooru-5950-0") == {"hat": "source", "blue_sky": "human", "sky": "implication"}
+    assert tags_of(mirror, "danbooru-5951-0") == {"hat": "source"}
+    assert [one.cell for one in outcomes if "tag_metadata" in one.assets] == [CELL]
+    changed = {cell for cell, commit in mirror.commits("tag_metadata").items() if commit != others[cell]}
+    assert changed == {CELL}
+    left = mirror.table("tag_disagreements", CELL).filter(pl.col("tag") == "blue_sky").get_column("image_id")
+    assert not {"danbooru-5950-0", "danbooru-5951-0"} & set(left)
+
+    told = {one.table: one.facts for one in trace(mirror.config, "danbooru-5950-0")}
+    assert re.match(r"is there, says ada, 2026-.* \(counts\): looked at it", told["tag_decisions"]["blue_sky"])
+
+
+def test_a_rejected_question_changes_no_tag_and_is_never_asked_again(tmp_path: Path) -> None:
+    mirror = build(tmp_path)
+    before = mirror.table("tag_metadata", CELL)
+    decide(mirror, "danbooru-5950-0", "blue_sky", accept=False)
+    decide(mirror, "danbooru-5951-0", "blue_sky", accept=False)
+
+    assert not asked(mirror, tags=["blue_sky"])  # at once, before any rebuild
+    mirror.rebuild(assets=PARTS)
+
+    assert mirror.table("tag_metadata", CELL).equals(before)
+    assert not asked(mirror, tags=["blue_sky"])
+    rows = mirror.table("tag_disagreements", CELL).filter(pl.col("tag") == "blue_sky", pl.col("decided_by") == "ada")
+    assert rows.height == 2
+
+
+def test_an_answer_that_is_taken_back_is_asked_again_and_stays_on_record(tmp_path: Path) -> None:
+    mirror = build(tmp_path)
+    found = asked(mirror)
+    person = sitting(mirror)
+
+    person.answer(found[0], True)
+    assert found[0] not in asked(mirror)
+    assert person.undo() == found[0]
+    assert person.undo() is None
+
+    assert asked(mirror) == found
+    mirror.rebuild(assets=["tag_decisions"])
+    assert mirror.table("tag_decisions", CELL).get_column("state").to_list() == ["undone", "superseded"]
+
+
+def test_keys_answer_skip_undo_and_leave(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    found = asked(mirror, in_sample=True)
+    person, keys = sitting(mirror), iter("ax?urs" + "q")
+
+    cli_review.go_through(mirror.config, person, found, lambda: next(keys), None)
+
+    assert person.count == 1
+    assert found[0] not in asked(mirror, in_sample=True)
+    assert asked(mirror, in_sample=True)[0] == found[1]
+
+
+def test_a_line_that_someone_has_spoilt_is_a_row_and_the_others_count(tmp_path: Path) -> None:
+    mirror = build(tmp_path)
+    decide(mirror, "danbooru-5950-0", "blue_sky", accept=True)
+    [file] = (mirror.root / "decisions").rglob("*.jsonl")
+    file.write_bytes(b"{spoilt\n" + file.read_bytes())
+
+    mirror.rebuild(assets=PARTS)
+
+    assert sorted(mirror.table("tag_decisions", CELL).get_column("state")) == ["counts", "unreadable"]
+    assert tags_of(mirror, "danbooru-5950-0")["blue_sky"] == "human"
+
+
+def test_answers_come_from_a_file_where_there_is_no_terminal(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.config_file))
+    sheet, out = tmp_path / "questions.csv", tmp_path / "decided.jsonl"
+    runner = CliRunner()
+
+    refused = runner.invoke(cli.app, ["review"])
+    assert "no terminal" in str(refused.exception)
+    assert runner.invoke(cli.app, ["review", "--questions", str(sheet), "--tag", "blue_sky"]).exit_code == 0
+    with sheet.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, decision in zip(rows, ("accept", "reject"), strict=True):
+        row["decision"] = decision
+    rows.append({**rows[0], "image_id": "danbooru-1-0"})
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.DictWriter(file, rows[0])
+        lines.writeheader()
+        lines.writerows(rows)
+    taken = runner.invoke(cli.app, ["review", "--from", str(sheet), "--who", "eve", "--why", "by hand"])
+    assert "2 decisions" in taken.output, taken.exception
+    assert runner.invoke(cli.app, ["review", "--export", str(out)]).exit_code == 0
+
+    exported = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [(one["tag"], one["who"], one["why"]) for one in exported] == [("blue_sky", "eve", "by hand")] * 2
+
+
+def test_a_file_with_one_wrong_line_decides_nothing(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.config_file))
+    file = tmp_path / "answers.csv"
+    file.write_text(
+        "image_id,tag,decision\ndanbooru-5950-0,blue_sky,accept\ndanbooru-5951-0,blue_sky,perhaps\n", "utf-8"
+    )
+
+    result = CliRunner().invoke(cli.app, ["review", "--from", str(file)])
+
+    assert "line 3: expected image_id, tag and a decision" in str(result.exception)
+    assert not (mirror.root / "decisions").exists()
+
+
+def test_without_disagreements_there_is_nothing_to_ask(tmp_path: Path) -> None:
+    with pytest.raises(NothingToReview, match="tag_disagreements is not built"):
+        questions(Mirror.make(tmp_path, posts_by_year=0).config, Wanted([CELL]))
