@@ -385,6 +385,7 @@ def _chosen_assets(only: str | None, without: str | None, config: DatasetConfig)
     if only is None and without is None:
         return None
     from dataset_assets.definitions import build
+    from dataset_assets.staleness import WITHOUT_TABLE
 
     graph = build(config).resolve_asset_graph()
     known = {key.to_user_string(): key for key in graph.materializable_asset_keys}
@@ -400,7 +401,8 @@ def _chosen_assets(only: str | None, without: str | None, config: DatasetConfig)
     waiting = named(without or "")
     while waiting:
         left_out.add(name := waiting.pop())
-        waiting += {child.to_user_string() for child in graph.get(known[name]).child_keys} & set(known) - left_out
+        children = {child.to_user_string() for child in graph.get(known[name]).child_keys}
+        waiting += children & set(known) - left_out - WITHOUT_TABLE  # the catalog shows whatever there is
     return [name for name in (sorted(known) if only is None else named(only)) if name not in left_out]
 
 

@@ -51,6 +51,26 @@ def picture(seed: int, size: tuple[int, int] = (48, 40), form: str = "PNG") -> b
         return buffer.getvalue()
 
 
+# The way from an export to a subset, without what stands beside it: less than half of a whole rebuild's steps.
+MAIN_LINE = (
+    "source_snapshot",
+    "rejected_records",
+    "vanished_records",
+    "tag_relations",
+    "image_metadata",
+    "tag_decisions",
+    "tag_metadata",
+    "tag_vocabulary",
+    "raw_images",
+    "image_facts",
+    "training_images",
+    "clip_embeddings",
+    "subset/everything",
+    "subset/girls",
+    "catalog",
+)
+
+
 @dataclass
 class Mirror:
     """Sources, dataset.yaml and a root in one folder; `rebuild` runs what `dataset-assets rebuild` runs."""
@@ -58,6 +78,7 @@ class Mirror:
     folder: Path
     posts: dict[int, dict[str, Any]] = field(default_factory=dict)
     name: str = "dataset"  # of the settings; another name is another root over the same sources
+    assets: tuple[str, ...] | None = None  # what its rebuilds build; None = everything
 
     @classmethod
     def make(cls, folder: Path, *, store: str = "copy", posts_by_year: int = 3) -> "Mirror":
@@ -159,7 +180,7 @@ class Mirror:
         """The same sources, built into a root of their own."""
         settings = (self.folder / "dataset.yaml").read_text("utf-8")
         (self.folder / f"{name}.yaml").write_text(settings.replace("root: ./data", f"root: ./{name}"), "utf-8")
-        return Mirror(self.folder, self.posts, name)
+        return Mirror(self.folder, self.posts, name, self.assets)
 
     @property
     def definitions(self) -> dg.Definitions:
@@ -179,7 +200,7 @@ class Mirror:
     ) -> list[Outcome]:
         """Rebuild all declared cells. Fails the test when a partition failed, unless it is to look itself."""
         work = Rebuild(self.definitions, self.config, instance or self.instance, lambda line: None, fetch)
-        outcomes = list(work.run(self.config.cells(), **arguments))
+        outcomes = list(work.run(self.config.cells(), **{"assets": self.assets, **arguments}))
         errors = [error for outcome in outcomes for error in outcome.errors]
         assert not (strict and errors), "\n".join(errors)
         return outcomes

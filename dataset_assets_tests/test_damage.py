@@ -9,7 +9,7 @@ from dataset_assets.rebuild import Rebuild
 from dataset_assets.storage.durable import sha256_of
 from dataset_assets.storage.tables import Cell
 from dataset_assets.trace import trace
-from dataset_assets_tests.mirror import Mirror
+from dataset_assets_tests.mirror import MAIN_LINE, Mirror
 
 CELL = Cell("danbooru", 2006)
 
@@ -17,6 +17,7 @@ CELL = Cell("danbooru", 2006)
 @pytest.fixture
 def mirror(tmp_path: Path) -> Mirror:
     made = Mirror.make(tmp_path, posts_by_year=1)
+    made.assets = MAIN_LINE
     made.rebuild()
     return made
 

@@ -141,7 +141,7 @@ def test_what_was_asked_is_not_asked_again_until_the_scrape_is_finished(pixiv: P
 
 
 @pytest.mark.parametrize(
-    ("limits", "slow_s", "limit"), [({"max_seconds": 3.0}, 2.0, "time"), ({"max_bytes": 1}, 0.5, "bytes")]
+    ("limits", "slow_s", "limit"), [({"max_seconds": 3.0}, 2.0, "time"), ({"max_bytes": 1}, 2.0, "bytes")]
 )
 def test_a_limit_ends_the_run_and_the_next_goes_on(
     pixiv: Pixiv, tmp_path: Path, limits: dict[str, object], slow_s: float, limit: str
