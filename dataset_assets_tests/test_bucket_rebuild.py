@@ -38,6 +38,7 @@ def mirror(tmp_path: Path) -> Mirror:
     return small
 
 
+@pytest.mark.slow
 def test_a_bucket_gets_what_a_disk_gets_and_answers_every_question(port: int, mirror: Mirror) -> None:
     there = InBucket.of(mirror, port, "rebuilt")
     mirror.rebuild()

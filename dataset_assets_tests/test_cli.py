@@ -325,6 +325,7 @@ def test_a_rebuild_that_is_asked_to_stop_stops_and_the_next_one_goes_on(
     assert "pixiv_niji|2022: 2 tables looked at" in shell.run("rebuild", *assets)
 
 
+@pytest.mark.slow
 def test_status_names_what_is_gone_and_records_of_years_that_are_not_declared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_a_table_cut_short_is_said_and_made_again_to_the_same_bytes(mirror: Mirr
     assert damage(mirror.config) == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_table_with_a_flipped_bit_are_not_carried_over(mirror: Mirror) -> None:
     file = mirror.tables.file("image_facts", CELL)
     whole = file.read_bytes()

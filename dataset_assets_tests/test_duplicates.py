@@ -56,6 +56,7 @@ def test_duplicates_are_found_over_years_and_left_out_of_the_subsets_that_ask(mi
     assert dropped == {"unique": ["danbooru-6000-0", "danbooru-7000-0"], "unique_families": ["danbooru-7000-0"]}
 
 
+@pytest.mark.slow
 def test_a_leader_stays_when_a_larger_copy_arrives_and_its_group_is_led_anew_when_it_goes(mirror: Mirror) -> None:
     mirror.rebuild(assets=WANTED)
     mirror.image_file(7001).write_bytes(picture(5000, (192, 160)))
@@ -69,6 +70,7 @@ def test_a_leader_stays_when_a_larger_copy_arrives_and_its_group_is_led_anew_whe
     assert (found["danbooru-7001-0"], found["danbooru-6000-0"]) == (None, "danbooru-7001-0")
 
 
+@pytest.mark.slow
 def test_a_rebuild_without_changes_touches_no_duplicates(mirror: Mirror) -> None:
     mirror.rebuild(assets=WANTED)
     before = mirror.commits("near_duplicates")[Cell()].run_id

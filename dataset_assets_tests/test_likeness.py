@@ -111,6 +111,7 @@ def test_a_cell_without_index_or_with_a_damaged_one_says_so_and_answers_alike(mi
     assert "danbooru|2006: no index of vectors is built" in gone.notes[0]
 
 
+@pytest.mark.slow
 def test_a_changed_year_makes_its_own_index_anew_and_answers_as_one_made_afresh(mirror: Mirror) -> None:
     before = mirror.commits("vector_index")
     mirror.add_post(6003, 2006, ["1girl"])

@@ -122,6 +122,7 @@ def test_captions_of_a_model_stand_beside_the_published_ones_and_are_paid_for_on
     assert written(mirror)["niji-3-0"] == dict(found.select("image_id", "caption").iter_rows())["niji-3-0"]
 
 
+@pytest.mark.slow
 def test_a_changed_captioner_recomputes_only_its_own_rows_and_captions(mirror: Mirror) -> None:
     rebuild(mirror)
     first = written(mirror)

@@ -68,6 +68,7 @@ def test_a_rebuild_of_what_is_fresh_tags_nothing_and_other_thresholds_change_no_
     assert mirror.commits("predicted_tags") == before
 
 
+@pytest.mark.slow
 def test_a_changed_image_is_tagged_alone_and_a_changed_model_tags_all_and_embeds_none(tmp_path: Path) -> None:
     mirror = tagged_mirror(tmp_path)
     mirror.rebuild(assets=[*NEEDED, "clip_embeddings"])

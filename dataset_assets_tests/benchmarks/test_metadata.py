@@ -92,6 +92,7 @@ def test_contender_that_loses_a_record_is_refused(tmp_path: Path) -> None:
         require_nothing_lost(run, {name: rows for name, rows in found.items() if name != "rejected:duplicate_id"})
 
 
+@pytest.mark.slow
 def test_one_round_runs_contenders_as_processes_and_reports_them(tmp_path: Path) -> None:
     sizes = Sizes(records=300, archived=200, pd12m=300)
     skipped = frozenset({"sqlite", "tables"})  # of which the other tests make sure
