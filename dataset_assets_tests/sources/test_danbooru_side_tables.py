@@ -147,6 +147,7 @@ def test_what_only_a_post_says_is_added_to_the_dump_and_named_by_it(tmp_path: Pa
 def test_a_note_has_its_box_and_its_html_as_text(tmp_path: Path) -> None:
     as_text = {key: str(value) if type(value) is int else value for key, value in NOTE.items()}
     found = read_notes(dump(tmp_path, NOTE, as_text | {"id": "4", "post_id": "11"}), images(10)).collect()
+    found = found.sort("note_id")
 
     require_schema(NOTES, found.schema)
     box = (5, 6, 70, 80, "<b>Good morning</b><script>alert(1)</script>", True)
