@@ -1,8 +1,9 @@
 """What a run has fetched since its last shard: a stopped run asks no host again for what it had kept."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import polars as pl
 from dataset_assets.compute.engine import Batch, Engine, Row, RowFunction
 from dataset_assets.domain.schemas import Table
 
+# A journal that was written before the machine last started tells of files that a power cut may have lost.
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LINES_PER_FILE = 4096  # more than a shard holds: what stands in the older of two files is in a shard by then
 
 
@@ -27,6 +30,7 @@ class JournaledEngine:
     table: Table
     folder: Path
     file_size: Callable[[str], int | None]
+    boot_id: str = field(default_factory=lambda: _boot_id())
 
     def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
         written = self._written()
@@ -42,7 +46,7 @@ class JournaledEngine:
                     yield asked
 
         index = 0
-        with _Journal(self.folder) as journal:
+        with _Journal(self.folder, self.boot_id) as journal:
             for batch in self.engine.run(function, unwritten()):
                 keyed = [{**row, "input_key": keys.pop(row["image_id"])} for row in batch.results]
                 journal.write([row for row in keyed if row["state"] != "pending"])
@@ -62,10 +66,11 @@ class JournaledEngine:
         return is_good
 
     def _written(self) -> dict[str, dict[str, Any]]:
-        """The results that are written down, by image; the last of each counts."""
+        """The results that were written down since the machine started, by image; the last of each counts."""
         results: dict[str, dict[str, Any]] = {}
         for file in sorted(self.folder.glob("*.jsonl")):
-            for line in file.read_bytes().splitlines():
+            began, *lines = file.read_bytes().splitlines() or [b""]
+            for line in lines if began == _heading(self.boot_id) else []:
                 if row := _parsed(line, self.table.schema):
                     results[row["image_id"]] = row
         return results
@@ -74,8 +79,8 @@ class JournaledEngine:
 class _Journal:
     """Two files by turns; the older is overwritten when the newer is full."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, boot_id: str) -> None:
+        self._folder, self._heading = folder, _heading(boot_id) + b"\n"
         self._lines = 0
         folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run wrote stays until a new file is full: this run may be stopped at once as well.
@@ -85,6 +90,7 @@ class _Journal:
 
     def _open(self) -> None:
         self._file = (self._folder / f"{self._number:08d}.jsonl").open("ab")
+        self._file.write(self._heading)
 
     def __enter__(self) -> "_Journal":
         return self
@@ -108,6 +114,18 @@ class _Journal:
         self._number += 1
         self._lines = 0
         self._open()
+
+
+def _boot_id() -> str:
+    """What names this start of the machine; where nothing does, one of our own, and no earlier journal is trusted."""
+    try:
+        return BOOT_ID.read_text("utf-8").strip()
+    except OSError:
+        return uuid.uuid4().hex
+
+
+def _heading(boot_id: str) -> bytes:
+    return json.dumps({"boot": boot_id}).encode()
 
 
 def _drained(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

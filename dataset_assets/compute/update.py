@@ -134,6 +134,7 @@ class _Plan:
         name = hashlib.sha256("\n".join(frame.get_column("image_id")).encode()).hexdigest()[:16]
         with scratch_file(self.tables.scratch, ".parquet") as file:
             frame.write_parquet(file, compression="zstd")
+            opened(self.tables.root).settle()  # the files that the rows name: the shard says that they are there
             self.shards.add(mark, name, file)
 
 

@@ -6,6 +6,7 @@ without the other; the PUT is held against the version that was seen, so that of
 record lies below `_checksums/` as well, for tools that see only files, and to tell that an object was lost.)
 """
 
+import glob
 import hashlib
 import json
 import mmap
@@ -85,9 +86,15 @@ class Bucket:
         metadata = {SHA256: hashlib.sha256(data).hexdigest()}
         s3.tried(self.at, lambda store: obstore.put(store, name, data, attributes=metadata, use_multipart=False))
 
+    def write(self, name: str, data: bytes) -> None:
+        self.put(name, data)
+
     def keep(self, name: str, data: bytes) -> None:
         if not self._create(name, data) and self.size(name) != len(data):
             self.put(name, data)
+
+    def settle(self) -> None:
+        """What a bucket has taken, it keeps."""
 
     def put_file(self, name: str, finished: Path) -> Path:
         metadata = {SHA256: sha256_of(finished)}
@@ -129,6 +136,26 @@ class Bucket:
             return [found["path"] for batch in obstore.list(store, below.rstrip("/")) for found in batch]
 
         return sorted(s3.tried(self.at, listed))
+
+    def sizes(self, below: str) -> Iterator[tuple[str, int]]:
+        def listed(store: S3Store) -> list[tuple[str, int]]:
+            pages = obstore.list(store, below.rstrip("/") or None)
+            return [(found["path"], found["size"]) for page in pages for found in page]
+
+        yield from s3.tried(self.at, listed)
+
+    def sha256(self, name: str) -> str | None:
+        try:
+            return hashlib.sha256(self.get(name)).hexdigest()
+        except FileNotFoundError:
+            return None
+
+    def forget_copies(self, name: str) -> None:
+        seen, path = s3.seen(self.at, name), PurePosixPath(name)
+        current = None if seen is None else self._copy(name, seen.metadata.get(SHA256) or seen.e_tag)
+        for copy in (self.at.cache / path.parent).glob(f"{glob.escape(path.stem)}.*{path.suffix}"):
+            if copy != current:
+                copy.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         if names := self.names(name) if name.endswith("/") else [name]:
