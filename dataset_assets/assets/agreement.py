@@ -7,13 +7,13 @@ import polars as pl
 
 from dataset_assets.assets.annotations import clip_settings
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.per_image import HAS_ITS_FILE, lost
 from dataset_assets.assets.pictures import staged_rows
-from dataset_assets.compute.engine import InlineEngine, Loss, Row
+from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import Pd12mSource
 from dataset_assets.domain.annotations import PUBLISHED_EMBEDDINGS
 from dataset_assets.domain.embedding_agreement import EMBEDDING_AGREEMENT, sample
-from dataset_assets.domain.states import FILE_ERRORS
 from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.storage.tables import Staged
 
@@ -67,8 +67,8 @@ def embedding_agreement(
     recipe = Recipe(
         parts={"version": AGREEMENT_VERSION, **clip_weights.recipe(settings)},
         function=agreement.AgreementShard(dataset.blobs.get, settings),
-        lost=_lost,
-        settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
+        lost=lost,
+        settled=HAS_ITS_FILE,
         rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
     )
     keys = pl.Series("input_key", [f"{row['sha256']} {_digest(row['embedding'])}" for row in chosen.to_dicts()])
@@ -92,7 +92,3 @@ def _summary(dataset: Dataset, staged: Staged) -> dict[str, float]:
 
 def _digest(vector: list[float]) -> str:
     return hashlib.sha256(repr(vector).encode()).hexdigest()[:16]
-
-
-def _lost(row: Row, loss: Loss) -> dict[str, object]:
-    return {"image_id": row["image_id"], "error": loss}

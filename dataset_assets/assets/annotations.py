@@ -7,14 +7,14 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
 from dataset_assets.assets.pictures import states
-from dataset_assets.compute.engine import Engine, Loss, Row
+from dataset_assets.compute.engine import Engine
 from dataset_assets.compute.local import LocalEngine
 from dataset_assets.compute.model_engine import ModelEngine, Spent, ThreadEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import schemas
-from dataset_assets.domain.states import FILE_ERRORS
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged
 
@@ -62,12 +62,12 @@ def clip_embeddings(
     settings = clip_settings(dataset.config)
     clip_weights.download(settings)  # a model of Hugging Face's hub tells its dimension only once it is here
     table = schemas.clip_embeddings(clip.embedding_dim(settings))
-    inputs = training_images.filter(pl.col("error").is_null()).select("image_id", "path", input_key="sha256").collect()
+    inputs = prepared(training_images)
     recipe = Recipe(
         parts={"version": CLIP_VERSION, **clip.recipe(settings)},
         function=clip.EmbedShard(dataset.blobs.get, settings),
-        lost=_lost,
-        settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
+        lost=lost,
+        settled=HAS_ITS_FILE,
         rows_per_batch=clip.ROWS_PER_READ,
     )
     workers = dataset.config.workers or os.cpu_count() or 1
@@ -93,7 +93,3 @@ def _speed(spent: Spent) -> dict[str, float]:
     if not spent.rows:
         return {}
     return {"images_per_second": round(spent.rate, 1), "model_share": round(spent.working_share, 3)}
-
-
-def _lost(row: Row, loss: Loss) -> dict[str, object]:
-    return {"image_id": row["image_id"], "error": loss}

@@ -48,18 +48,22 @@ def image_scores(
     assert settings is not None
     heads = {score: getattr(settings, score) for score in SCORES if getattr(settings, score) is not None}
     loaded = {score: load_head(dataset, head, f"image_scores.{score}") for score, head in heads.items()}
-    vectors = clip_embeddings.select("image_id", "embedding", "model").collect()
     for score, head in heads.items():
-        _require_model(vectors, head, score)
-    made = [_scored(rows, loaded) for rows in vectors.iter_slices(ROWS_AT_A_TIME)]
-    staged = dataset.tables.stage(IMAGE_SCORES, cell_of(context), pl.concat([IMAGE_SCORES.empty(), *made]))
+        _require_model(clip_embeddings, head, score)
+    vectors = clip_embeddings.select("image_id", "embedding", "model")
+    height = int(vectors.select(pl.len()).collect().item())
+    # Slices: polars' batches gather nearly all of a table before the first of them is used.
+    batches = (vectors.slice(start, ROWS_AT_A_TIME).collect() for start in range(0, height, ROWS_AT_A_TIME))
+    made = (_scored(rows, loaded) for rows in batches)
+    staged = dataset.tables.stage_frames(IMAGE_SCORES, cell_of(context), made)
     rows = staged_rows(dataset.tables, staged)
     return dataset.result(context, staged, {**states(dataset.tables, staged), **_means(rows, loaded)})
 
 
-def _require_model(vectors: pl.DataFrame, head: ScoreHead, score: Score) -> None:
+def _require_model(vectors: pl.LazyFrame, head: ScoreHead, score: Score) -> None:
     """Refuse vectors of another model than the head was trained on: of equal length, they would give nonsense."""
-    others = vectors.filter(pl.col("embedding").is_not_null(), pl.col("model") != head.clip).get_column("model")
+    is_other = pl.col("error").is_null() & (pl.col("model") != head.clip)
+    others = vectors.filter(is_other).select(pl.col("model").unique().sort()).collect().get_column("model")
     if len(others):
         raise dg.Failure(
             f"image_scores.{score}: the head is made for vectors of {head.clip!r}, those of the images are of "
@@ -78,7 +82,8 @@ def _scored(vectors: pl.DataFrame, heads: "dict[Score, LinearHead]") -> pl.DataF
         columns[column_of(score)] = pl.Series(found, dtype=pl.Float32)
     names = {f"{score}_head": pl.lit(head.name) for score, head in heads.items()}
     error = pl.when(~has_vector).then(pl.lit("no_vector"))
-    rows = vectors.with_columns(error=error, **names).join(pl.DataFrame(columns), on="image_id", how="left")
+    found_rows = pl.DataFrame(columns)
+    rows = vectors.with_columns(error=error, **names).join(found_rows, on="image_id", how="left", maintain_order="left")
     lacking = [
         pl.lit(None, dtype).alias(name) for name, dtype in IMAGE_SCORES.schema.items() if name not in rows.columns
     ]

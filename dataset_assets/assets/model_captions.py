@@ -6,12 +6,12 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
 from dataset_assets.assets.pictures import staged_rows, states
-from dataset_assets.compute.engine import InlineEngine, Loss, Row
+from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import BlipCaptioner, DatasetConfig
 from dataset_assets.domain.model_captions import MODEL_CAPTIONS
-from dataset_assets.domain.states import FILE_ERRORS
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged, Tables
 
@@ -70,13 +70,13 @@ def model_captions(
 
     settings = captioner_settings(dataset.config)
     captioning.download(settings)  # what a model of Hugging Face's hub is shows only once it is here
-    inputs = training_images.filter(pl.col("error").is_null()).select("image_id", "path", input_key="sha256").collect()
+    inputs = prepared(training_images)
     batch_size = dataset.config.captioner.batch_size if dataset.config.captioner else 1
     recipe = Recipe(
         parts={"version": MODEL_CAPTIONS_VERSION, **captioning.recipe(settings)},
         function=captioning.CaptionShard(dataset.blobs.get, settings),
-        lost=_lost,
-        settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
+        lost=lost,
+        settled=HAS_ITS_FILE,
         rows_per_batch=BATCHES_AT_ONCE * batch_size,
     )
     made = dataset.update(context, MODEL_CAPTIONS, inputs, recipe, InlineEngine())
@@ -99,7 +99,3 @@ def _at_a_glance(tables: Tables, staged: Staged) -> dict[str, object]:
     if not distinct:
         return {"distinct_captions": 0}
     return {"distinct_captions": distinct, "mean_score": score, "examples": shown}
-
-
-def _lost(row: Row, loss: Loss) -> dict[str, object]:
-    return {"image_id": row["image_id"], "error": loss}

@@ -12,11 +12,11 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.per_image import HAS_ITS_FILE
 from dataset_assets.assets.pictures import counts_of, staged_rows, states
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import OptimizedImages
 from dataset_assets.domain.optimized_images import OPTIMIZED_IMAGES
-from dataset_assets.domain.states import FILE_ERRORS
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.tables import Staged, Tables
@@ -51,14 +51,13 @@ def optimized_images(
 
     settings = (dataset.config.optimized_images or OptimizedImages()).model_dump()
     inputs = _inputs(raw_images, image_facts)
-    has_its_file = ~pl.col("error").is_in(FILE_ERRORS).fill_null(False)
     has_its_original = pl.col("path").is_in(inputs.get_column("path").implode())
     recipe = Recipe(
         parts={"version": OPTIMIZED_VERSION, **settings},
         function=lossless_work.Optimize(dataset.blobs, LosslessRecipe(**settings), LIMITS),
         lost=lossless_work.lost_optimized_image,
         rows_per_batch=ROWS_PER_BATCH,
-        settled=has_its_file & (pl.col("kept_because").is_null() | has_its_original),
+        settled=HAS_ITS_FILE & (pl.col("kept_because").is_null() | has_its_original),
         file_size=_file_size(dataset.blobs, inputs),
     )
     made = dataset.update(context, OPTIMIZED_IMAGES, inputs, recipe)

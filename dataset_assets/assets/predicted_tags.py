@@ -6,12 +6,12 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
 from dataset_assets.assets.pictures import staged_rows, states
-from dataset_assets.compute.engine import InlineEngine, Loss, Row
+from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.predicted_tags import PREDICTED_TAGS
-from dataset_assets.domain.states import FILE_ERRORS
 from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged
 
@@ -57,12 +57,12 @@ def predicted_tags(
     from dataset_assets.models import tagger, tagger_files
 
     settings = tagger_settings(dataset.config)
-    inputs = training_images.filter(pl.col("error").is_null()).select("image_id", "path", input_key="sha256").collect()
+    inputs = prepared(training_images)
     recipe = Recipe(
         parts={"version": TAGS_VERSION, **tagger_files.recipe(settings)},
         function=tagger.TagShard(dataset.blobs.get, settings),
-        lost=_lost,
-        settled=~pl.col("error").is_in(FILE_ERRORS).fill_null(False),
+        lost=lost,
+        settled=HAS_ITS_FILE,
         rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
     )
     made = dataset.update(context, PREDICTED_TAGS, inputs, recipe, InlineEngine())
@@ -75,7 +75,3 @@ def predicted_tags(
 def _tags_per_image(rows: pl.LazyFrame) -> float:
     mean = rows.select(pl.col("tags").list.len().mean()).collect().item()
     return round(float(mean or 0), 1)
-
-
-def _lost(row: Row, loss: Loss) -> dict[str, object]:
-    return {"image_id": row["image_id"], "error": loss}

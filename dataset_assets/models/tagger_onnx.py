@@ -58,8 +58,8 @@ class OnnxTagger:
     def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         try:
             found: npt.NDArray[np.float32] = self._session.run([self._output.name], {self._input.name: batch})[0]
-        except Exception as error:  # onnxruntime's own exceptions share no base but this
-            raise ModelError(f"tagger.model: onnxruntime cannot run it: {str(error)[:500]}") from error
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own exceptions share no base but this
+            raise ModelError(f"tagger.model: onnxruntime cannot run it: {str(error)[:500]}") from None
         return np.asarray(found, np.float32).reshape(self.batch_size, -1)
 
 
@@ -87,11 +87,11 @@ def _session(files: TaggerFiles, provider: str) -> Any:
         session = onnxruntime.InferenceSession(
             str(files.onnx), options, providers=[provider] if provider == CPU else [provider, CPU]
         )
-    except Exception as error:  # a damaged or hostile file makes it raise anything
+    except Exception as error:  # noqa: BLE001 - a damaged or hostile file makes it raise anything
         raise ModelError(
             f"{files.onnx}: cannot be loaded; expected a tagger's graph of standard operators alone, whole and "
             f"undamaged; {type(error).__name__}: {str(error)[:500]}"
-        ) from error
+        ) from None
     session.disable_fallback()
     return session
 

@@ -71,9 +71,9 @@ def _load(files: TaggerFiles) -> tuple[Any, Any]:
         known = {key: value for key, value in (pretrained or {}).items() if value is not None}
         data = resolve_data_config({}, pretrained_cfg=known, model=model)  # type: ignore[no-untyped-call]
         transform = create_transform(**data, is_training=False)
-    except Exception as error:  # damaged or hostile files make the loaders raise anything
+    except Exception as error:  # noqa: BLE001 - damaged or hostile files make the loaders raise anything
         found = f"{type(error).__name__}: {str(error)[:500]}"
         raise ModelError(
             f"{files.weights}: cannot be loaded as {files.name}; copy or fetch it again; {found}"
-        ) from error
+        ) from None
     return model, transform
