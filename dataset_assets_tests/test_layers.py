@@ -13,6 +13,10 @@ PACKAGE = Path(__file__).parent.parent / "dataset_assets"
 LEVELS = {
     "cli": 9,
     "cli_snapshots": 8,
+    "cli_release": 8.5,
+    "cli_release_report": 8,
+    "release_history": 7,
+    "instance": 7.5,
     "rebuild": 8,
     "staleness": 7,
     "definitions": 7,
@@ -20,8 +24,16 @@ LEVELS = {
     "likeness": 7.5,
     "search": 7,
     "trace": 7,
+    "why": 7,
+    "why_rules": 6.5,
+    "funnels": 6.8,
+    "cli_subsets": 8,
     "review": 7,
     "cli_review": 8,
+    "cli_takedown": 8.5,
+    "takedown": 7.4,
+    "takedown_removal": 7.2,
+    "takedown_holdings": 7.1,
     "as_of": 7,
     "overview": 7,
     "checks": 6,
@@ -32,13 +44,17 @@ LEVELS = {
     "sample": 3,
     "sources": 3,
     "models": 3,
+    "exports": 3,
     "storage": 3,
     "compute": 3,
     "config": 2,
+    "release_settings": 1.7,
+    "subset_settings": 1.7,
+    "settings": 1.5,
     "domain": 1,
     "places": 1,
 }
-MAY_USE = {("compute", "storage")}
+MAY_USE = {("compute", "storage"), ("exports", "storage")}
 DAGSTER_FROM = LEVELS["resources"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
