@@ -134,7 +134,7 @@ def fetch_ours(url: str, images: int, root: Path) -> None:
     ids = [f"{number:08d}" for number in range(images)]
     listed = pl.DataFrame(
         {"image_id": [f"pd12m-{name}-0" for name in ids], "location": [f"{url}/{n}.jpg" for n in range(images)]}
-    ).with_columns(file_ext=pl.lit("jpg"), md5=pl.lit(None, pl.String))
+    ).with_columns(file_ext=pl.lit("jpg"), md5=pl.lit(None, pl.String), taken_down=pl.lit(None, pl.String))
     settings = Fetch(allow_addresses=("127.0.0.1/32",), rate_per_host=None, per_host=AT_ONCE, concurrency=AT_ONCE)
     tables, blobs, cell = Tables(root), Blobs(root), Cell("pd12m", 2024)
     engine = JournaledEngine(FetchEngine(settings, tables.scratch), RAW_IMAGES, root / "journal", blobs.size)

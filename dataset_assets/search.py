@@ -18,6 +18,7 @@ from dataset_assets.domain.schemas import IMAGE_FACTS, IMAGE_METADATA, RAW_IMAGE
 from dataset_assets.domain.selection import candidates, where_expression
 from dataset_assets.domain.tag_index_build import CATEGORIES, bitmap_of
 from dataset_assets.domain.tag_index_file import IndexDamaged, IndexFile
+from dataset_assets.domain.takedowns import TAKEDOWNS
 from dataset_assets.places import Place
 from dataset_assets.storage.index_files import IndexFiles
 from dataset_assets.storage.root import opened
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 GRID_IMAGES, GRID_COLUMNS, GRID_SIDE = 48, 8, 160
 # Of more images than these, every n-th is a candidate for the sample.
 SAMPLED_FROM = 20_000
-TABLES = (IMAGE_METADATA.name, TAG_METADATA.name, TAG_INDEX.name)
+TABLES = (IMAGE_METADATA.name, TAG_METADATA.name, TAKEDOWNS.name, TAG_INDEX.name)
 
 
 class SearchError(Exception):
@@ -213,11 +214,11 @@ def _part(tables: Tables, cell: Cell, query: tag_query.Query) -> Part:
     index = _index(tables, cell)
     if isinstance(index, tag_index.TagIndex):
         try:
-            return Part(cell, tag_index.find(query, index, partial(tables.scan, IMAGE_METADATA, cell)), index)
+            return Part(cell, tag_index.find(query, index, partial(_listed, tables, cell)), index)
         except IndexDamaged as damage:
             index = _damaged(cell, damage)
     _require_intact(tables, cell)
-    images = tables.scan(IMAGE_METADATA, cell)
+    images = _listed(tables, cell)
     answers = tag_query.matches(query, images, tables.scan(TAG_METADATA, cell)).collect().get_column("matches")
     found = answers.arg_true().cast(pl.UInt32).to_numpy()
     return Part(cell, bitmap_of(array("I", found.tobytes())), None, index)
@@ -227,7 +228,8 @@ def _narrowed(tables: Tables, part: Part, condition: pl.Expr) -> Part:
     """The part's images for which a condition over the public columns is true."""
     if not part.positions:
         return part
-    scans = [tables.scan(table, part.cell) for table in (IMAGE_METADATA, RAW_IMAGES, IMAGE_FACTS, IMAGE_SCORES)]
+    scans = [tables.scan(table, part.cell) for table in (RAW_IMAGES, IMAGE_FACTS, IMAGE_SCORES)]
+    scans = [_listed(tables, part.cell), *scans]
     scans.append(tables.scan(NEAR_DUPLICATES, Cell()))
     # As long as the rows, since a condition without a column is one value long.
     kept = candidates(*scans).select(pl.repeat(True, pl.len()) & condition.fill_null(False)).collect().to_series()
@@ -235,8 +237,17 @@ def _narrowed(tables: Tables, part: Part, condition: pl.Expr) -> Part:
     return replace(part, positions=part.positions & bitmap_of(array("I", found.tobytes())))
 
 
+def _listed(tables: Tables, cell: Cell) -> pl.LazyFrame:
+    """The rows of `image_metadata` that a search may find, in their order: all but what was taken down."""
+    rows, commit = tables.scan(IMAGE_METADATA, cell), tables.commit_of(TAKEDOWNS.name, cell)
+    if commit is None or not commit.rows:
+        return rows
+    down = tables.scan(TAKEDOWNS, cell).select("image_id").collect().to_series()
+    return rows.filter(~pl.col("image_id").is_in(down.implode()))
+
+
 def _require_intact(tables: Tables, cell: Cell) -> None:
-    for name in (IMAGE_METADATA.name, TAG_METADATA.name):
+    for name in (IMAGE_METADATA.name, TAG_METADATA.name, TAKEDOWNS.name):
         if not tables.is_intact(name, cell):
             raise SearchError(
                 f"{name} {cell} does not match its checksum; `dataset-assets rebuild --source {cell.source} "
@@ -274,9 +285,10 @@ def _open(tables: Tables, cell: Cell) -> tuple[tag_index.TagIndex | str, str | N
     if listed.height != 1:
         return f"no index is built, so the tables were read; {_rebuild(cell)}", None
     row = listed.row(0, named=True)
-    for name in (IMAGE_METADATA.name, TAG_METADATA.name):
+    for name in (IMAGE_METADATA.name, TAG_METADATA.name, TAKEDOWNS.name):
         commit = tables.commit_of(name, cell)
-        if commit is None or commit.sha256 != row[name]:
+        is_needed = name != TAKEDOWNS.name  # where nothing was ever taken down, that table need not be
+        if (commit is None and is_needed) or (commit and commit.sha256) != row.get(name):
             return f"the index is older than {name}, so the tables were read; {_rebuild(cell)}", None
     try:
         index = tag_index.TagIndex(IndexFile(IndexFiles(tables.root).read(row["path"], row["size"])))
@@ -299,7 +311,7 @@ def _rows_at(tables: Tables, cell: Cell, positions: "BitMap") -> pl.LazyFrame:
     """The rows of `image_metadata` at these positions, of which there is one at least."""
     first = positions.min()
     wanted = pl.Series(list(positions), dtype=pl.UInt32).implode()
-    rows = tables.scan(IMAGE_METADATA, cell).slice(first, positions.max() - first + 1).with_row_index("position", first)
+    rows = _listed(tables, cell).slice(first, positions.max() - first + 1).with_row_index("position", first)
     return _with_cell(rows.filter(pl.col("position").is_in(wanted)).drop("position"), cell)
 
 

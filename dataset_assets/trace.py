@@ -16,6 +16,7 @@ ORDER = (
     "source_snapshot",
     "image_metadata",
     "tag_metadata",
+    "takedowns",
     "raw_images",
     "image_facts",
     "optimized_images",

@@ -71,9 +71,9 @@ def settings(**changed: Any) -> Fetch:
 def located(urls: Mapping[str, str | None], **columns: Sequence[Any]) -> pl.DataFrame:
     """Rows to fetch, by post id."""
     rows = {"image_id": [f"pd12m-{post}-0" for post in urls], "location": list(urls.values())}
-    schema = {"image_id": pl.String, "location": pl.String, "file_ext": pl.String, "md5": pl.String}
+    schema = dict.fromkeys(("image_id", "location", "file_ext", "md5", "taken_down"), pl.String)
     empty = [None] * len(urls)
-    return pl.DataFrame({**rows, "file_ext": empty, "md5": empty, **columns}, schema=schema)
+    return pl.DataFrame({**rows, "file_ext": empty, "md5": empty, "taken_down": empty, **columns}, schema=schema)
 
 
 def fetch(

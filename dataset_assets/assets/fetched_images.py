@@ -16,6 +16,7 @@ from dataset_assets.compute.fetch_inputs import (
 )
 from dataset_assets.compute.update import Recipe, Update
 from dataset_assets.config import Fetch
+from dataset_assets.domain.blocked import Blocked
 from dataset_assets.domain.schemas import RAW_IMAGES
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.durable import remove_tree
@@ -23,8 +24,10 @@ from dataset_assets.storage.durable import remove_tree
 FETCH_TAG = "dataset_assets/fetch"  # of a run: its value is a `Mode`
 
 
-def update_fetched(context: dg.AssetExecutionContext, dataset: Dataset, fetch: Fetch, located: pl.DataFrame) -> Update:
-    """Bring the run's partition up to date by fetching. `located`: image_id, location, file_ext, md5."""
+def update_fetched(
+    context: dg.AssetExecutionContext, dataset: Dataset, fetch: Fetch, located: pl.DataFrame, blocked: Blocked
+) -> Update:
+    """Bring the run's partition up to date by fetching. `located`: image_id, location, file_ext, md5, taken_down."""
     from dataset_assets.compute.fetch_engine import FetchEngine
     from dataset_assets.compute.fetch_journal import JournaledEngine
     from dataset_assets.compute.fetch_work import KeepFetched, known_of, never_lost
@@ -32,7 +35,7 @@ def update_fetched(context: dg.AssetExecutionContext, dataset: Dataset, fetch: F
     tables, blobs, cell = dataset.tables, dataset.blobs, cell_of(context)
     recipe = Recipe(
         parts={"version": FETCH_VERSION},
-        function=KeepFetched(blobs, fetch.md5_mismatch, frozenset(fetch.placeholders)),
+        function=KeepFetched(blobs, fetch.md5_mismatch, frozenset(fetch.placeholders), blocked),
         lost=never_lost,
         rows_per_batch=ROWS_PER_BATCH,
         settled=is_settled(fetch, mode_of(context), datetime.now(UTC)),

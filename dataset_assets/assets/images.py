@@ -4,6 +4,7 @@ What works on pixels is imported where it is used: NumPy and Pillow would be a t
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import dagster as dg
@@ -12,13 +13,17 @@ import polars as pl
 from dataset_assets.assets.fetched_images import update_fetched
 from dataset_assets.assets.graph import OWNERS, Graph, code_version, table_metadata
 from dataset_assets.assets.origins import listed_files
+from dataset_assets.assets.per_image import HAS_ITS_FILE
 from dataset_assets.assets.pictures import carried_along, contact_sheet_of, staged_rows, states
+from dataset_assets.assets.takedowns import is_takedowns_only, requests_of, taken_down
+from dataset_assets.compute.fetch_inputs import TAKEN_DOWN, kept_out_key
 from dataset_assets.compute.update import Job, Recipe, Update
+from dataset_assets.domain.blocked import REASON
 from dataset_assets.domain.schemas import IMAGE_FACTS, RAW_IMAGES, TRAINING_IMAGES, Table
-from dataset_assets.domain.states import FILE_ERRORS
+from dataset_assets.domain.takedowns import TAKEDOWNS, blocked_by
 from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.sources import adapters
-from dataset_assets.storage.tables import Staged
+from dataset_assets.storage.tables import Cell, Staged
 
 
 def _release(library: str) -> str:
@@ -35,8 +40,6 @@ FACTS = "What each image really is, found by decoding it whole: one row per stor
 TRAINING = "Images as a trainer wants them, upright, sRGB, opaque, fitted into a box: one row per stored raw image."
 # What tells where an image lies, and what is claimed of it.
 LOCATED_BY = ("image_id", "post_id", "page", "file_ext", "file_name", "file_url", "md5", "is_banned")
-# A row whose stored file was gone or damaged is made again: the file may have been mended since.
-HAS_ITS_FILE = ~pl.col("error").is_in(FILE_ERRORS).fill_null(False)
 
 
 def image_assets(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -50,6 +53,7 @@ def image_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"python", "parquet"},
             version=RAW_VERSION,
             settings=stores,
+            deps=[TAKEDOWNS.name],
             fed_from_outside=True,
         ),
         _judging_and_preparing(graph),
@@ -90,26 +94,63 @@ def raw_images(
     """The original files, hashed and kept, and why one is not: one row per image that the source lists."""
     from dataset_assets.compute import image_work
 
-    name = str(cell_of(context).source)
+    if is_takedowns_only(context):
+        taken_out = _without_taken_down(dataset, cell_of(context))
+        return dataset.result(context, taken_out, states(dataset.tables, taken_out))
+    name, blocked = str(cell_of(context).source), blocked_by(requests_of(dataset))
     source = dataset.config.sources[name]
     listed = image_metadata.select(LOCATED_BY).collect()
-    found = adapters()[source.kind].locate(source, listed, listed_files(dataset, name, say(context)))
+    down = taken_down(dataset, listed["image_id"])
+    wanted = listed.join(down, on="image_id", how="anti", maintain_order="left")
+    found = adapters()[source.kind].locate(source, wanted, listed_files(dataset, name, say(context)))
+    located = listed.join(found, on="image_id", how="left").join(down, on="image_id", how="left")
     if source.is_fetched:
-        fetched = update_fetched(context, dataset, source.fetch, listed.join(found, on="image_id", how="left"))
+        fetched = update_fetched(context, dataset, source.fetch, located, blocked)
         return dataset.result(context, fetched, states(dataset.tables, fetched.staged))
     marks = (pl.col(mark).cast(pl.String).fill_null("-") for mark in ("size", "mtime_ns", "md5"))
     key = pl.format("{} {} {} {}", "location", *marks)
-    inputs = listed.join(found, on="image_id", how="left").with_columns(input_key=key.fill_null("missing"))
+    inputs = located.with_columns(input_key=pl.coalesce(kept_out_key(), key.fill_null("missing")))
     recipe = Recipe(
         parts={"version": RAW_VERSION, "store": source.store},
-        function=image_work.TakeIn(dataset.blobs, source.store),
+        function=image_work.TakeIn(dataset.blobs, source.store, blocked=blocked),
         lost=image_work.lost_raw_image,
-        # A missing file is looked for on every run by `locate`, at no cost; its row need not be made again.
-        settled=(pl.col("state") != "pending") | (pl.col("input_key") == "missing"),
+        settled=_is_settled(),
         file_size=None if source.store == "reference" else dataset.blobs.size,  # `locate` looks at the mirror itself
     )
     made = dataset.update(context, RAW_IMAGES, inputs, recipe)
     return dataset.result(context, made, states(dataset.tables, made.staged))
+
+
+def _is_settled() -> pl.Expr:
+    """Which rows of images that are not fetched may be carried over.
+
+    A missing file is looked for on every run by `locate`, at no cost; its row need not be made again. A file that was
+    kept out for its hash is made again until its image is known to be kept out, and when that was lifted.
+    """
+    is_kept_out = pl.col("input_key").str.starts_with(TAKEN_DOWN)
+    is_settled = (pl.col("state") != "pending") | (pl.col("input_key") == "missing")
+    return is_settled & (pl.col("reason").ne_missing(REASON) | is_kept_out)
+
+
+def _without_taken_down(dataset: Dataset, cell: Cell) -> Staged:
+    """The table as it stands, with the rows of images that were taken down since: no source is looked at."""
+    from dataset_assets.compute import image_work
+
+    tables, commit = dataset.tables, dataset.tables.commit_of(RAW_IMAGES.name, cell)
+    with tables.lock(RAW_IMAGES.name, cell):
+        rows = tables.scan(RAW_IMAGES, cell).collect()
+        down = taken_down(dataset, rows["image_id"]).with_columns(key=kept_out_key())
+        named = rows.select("image_id", "input_key", "recipe", md5="md5_claimed").join(down, on="image_id")
+        changed = named.filter(pl.col("input_key") != pl.col("key")).with_columns(input_key="key").sort("image_id")
+        if commit is None or changed.is_empty():
+            return tables.stage(RAW_IMAGES, cell, rows) if commit is None else tables.unchanged(RAW_IMAGES, cell)
+        made = [
+            {**image_work.kept_out(row), "input_key": row["input_key"], "recipe": row["recipe"]}
+            for row in changed.to_dicts()
+        ]
+        kept = rows.join(changed, on="image_id", how="anti")
+        staged = tables.stage(RAW_IMAGES, cell, pl.concat([kept, RAW_IMAGES.frame(made)]), commit.recipe)
+    return replace(staged, computed_ids=changed["image_id"])
 
 
 def judge_and_prepare(
@@ -140,7 +181,8 @@ def _made(context: dg.AssetExecutionContext, dataset: Dataset, jobs: Sequence[Jo
     judge, prepare = (job.recipe.function for job in jobs)
     assert isinstance(judge, image_work.Judge)
     assert isinstance(prepare, image_work.Prepare)
-    return dataset.update_together(context, jobs, image_work.JudgeAndPrepare(judge, prepare))
+    blocked = blocked_by(requests_of(dataset))
+    return dataset.update_together(context, jobs, image_work.JudgeAndPrepare(judge, prepare, blocked))
 
 
 def _judging(dataset: Dataset) -> Recipe:
@@ -165,7 +207,7 @@ def _preparing(dataset: Dataset) -> Recipe:
         parts={"version": TRAINING_VERSION, **settings},
         function=image_work.Prepare(dataset.blobs, TrainingRecipe(**settings), LIMITS),
         lost=image_work.lost_training_image,
-        settled=HAS_ITS_FILE,
+        settled=HAS_ITS_FILE & pl.col("error").ne_missing(REASON),
         file_size=dataset.blobs.size,
     )
 

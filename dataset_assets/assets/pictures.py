@@ -84,6 +84,7 @@ def sheet_in_order(
 
     images = [image for path in paths if (image := _open(dataset, path)) is not None]
     if not images:
+        dataset.blobs.remove(name)  # the one that is there shows what the partition no longer has
         return {}
     sheet = contact_sheet(images, columns=columns, side=SHEET_SIDE)
     dataset.blobs.replace(name, jpeg_within(sheet, 4_000_000))

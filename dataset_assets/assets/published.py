@@ -8,6 +8,7 @@ import polars as pl
 
 from dataset_assets.assets.graph import FED_FROM_OUTSIDE, OWNERS, Graph, table_metadata
 from dataset_assets.assets.pictures import states
+from dataset_assets.assets.takedowns import is_takedowns_only, without_taken_down
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.config import GalleryDlSource, Pd12mSource, Source
 from dataset_assets.domain.annotations import (
@@ -19,6 +20,7 @@ from dataset_assets.domain.annotations import (
 )
 from dataset_assets.domain.model_captions import MODEL_CAPTIONS
 from dataset_assets.domain.schemas import Table
+from dataset_assets.domain.takedowns import TAKEDOWNS
 from dataset_assets.resources import Dataset, cell_of, rebuild_command, say
 from dataset_assets.storage.tables import Cell, Staged
 
@@ -70,7 +72,10 @@ def annotation_tables(graph: Graph) -> list[dg.AssetsDefinition]:
             CAPTIONS,
             version=CAPTIONS_VERSION,
             settings=[models, captioner and captioner.kind],
-            deps=[SNAPSHOT_YEAR, SOURCE_ANNOTATIONS.name, *([MODEL_CAPTIONS.name] if captioner else [])],
+            deps=[
+                *(SNAPSHOT_YEAR, SOURCE_ANNOTATIONS.name, TAKEDOWNS.name),
+                *([MODEL_CAPTIONS.name] if captioner else []),
+            ],
             **common,
         ),
         graph.asset(
@@ -78,7 +83,7 @@ def annotation_tables(graph: Graph) -> list[dg.AssetsDefinition]:
             PUBLISHED_TAGS,
             version=TAGS_VERSION,
             settings=models,
-            deps=[SOURCE_ANNOTATIONS.name],
+            deps=[SOURCE_ANNOTATIONS.name, TAKEDOWNS.name],
             **common,
         ),
         graph.asset(
@@ -86,7 +91,7 @@ def annotation_tables(graph: Graph) -> list[dg.AssetsDefinition]:
             PUBLISHED_EMBEDDINGS,
             version=EMBEDDINGS_VERSION,
             settings=[models, patterns],
-            deps=[SNAPSHOT_YEAR],
+            deps=[SNAPSHOT_YEAR, TAKEDOWNS.name],
             fed_from_outside=True,
             **common,
         ),
@@ -129,11 +134,12 @@ def captions(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Material
         of_year = tables.scan(pd12m.SNAPSHOT, Cell(cell.source)).filter(pl.col("year") == cell.year)
         rows = pd12m.captions(of_year).with_columns(model, NO_SCORE, origin=pl.lit("source")).select(*CAPTIONS.schema)
         # A snapshot's year is in the order of its images, and so are the captions of a model.
-        rows = _by_model(dataset, cell).merge_sorted(rows, key="image_id")
+        rows = without_taken_down(dataset, _by_model(dataset, cell).merge_sorted(rows, key="image_id"), cell)
         batches = rows.collect_batches(chunk_size=CAPTIONS_PER_BATCH, maintain_order=True)
         return dataset.result(context, tables.stage_frames(CAPTIONS, cell, batches))
     of_files = _annotations(dataset, cell).filter(pl.col("caption").is_not_null()).with_columns(model, NO_SCORE)
-    every = pl.concat([of_files.select(*CAPTIONS.schema), _by_model(dataset, cell)])
+    by_model = without_taken_down(dataset, _by_model(dataset, cell), cell)
+    every = pl.concat([of_files.select(*CAPTIONS.schema), by_model])
     return dataset.result(context, tables.stage(CAPTIONS, cell, every))
 
 
@@ -174,6 +180,8 @@ def published_embeddings(context: dg.AssetExecutionContext, dataset: Dataset) ->
     tables, table = dataset.tables, PUBLISHED_EMBEDDINGS
     if not isinstance(source, Pd12mSource) or not source.embeddings or not dataset.is_declared(cell):
         return dataset.result(context, tables.stage(table, cell, table.empty()))
+    if is_takedowns_only(context) and tables.commit_of(table.name, cell) is not None:
+        return dataset.result(context, _less_taken_down(dataset, table, cell))
     from dataset_assets.sources import pd12m, pd12m_embeddings
     from dataset_assets.sources.local_files import fingerprint_of
 
@@ -181,15 +189,32 @@ def published_embeddings(context: dg.AssetExecutionContext, dataset: Dataset) ->
     snapshot = tables.commit_of("source_snapshot", Cell(cell.source))
     parts = [fingerprint_of(files), snapshot and snapshot.sha256, source.models.embeddings]
     recipe = fingerprint({"version": EMBEDDINGS_VERSION, "parts": parts})
-    if _is_current(dataset, table, cell, recipe):
-        return dataset.result(context, tables.unchanged(table, cell))
-    alignment = pd12m_embeddings.align(files, pd12m_embeddings.rows_of_shards(shards))
     rows = tables.scan(pd12m.SNAPSHOT, Cell(cell.source)).filter(pl.col("year") == cell.year)
+    rows = without_taken_down(dataset, rows, cell)
+    if _is_current(dataset, table, cell, recipe) and _has_all(tables.scan(table, cell), rows):
+        return dataset.result(context, _less_taken_down(dataset, table, cell))
+    alignment = pd12m_embeddings.align(files, pd12m_embeddings.rows_of_shards(shards))
     model = pl.lit(source.models.embeddings, pl.String).alias("model")
     vectors = (batch.with_columns(model) for batch in pd12m_embeddings.read_embeddings(alignment, rows))
     staged = tables.stage_frames(table, cell, vectors, recipe)
     refused = [problem for _, problem in sorted(alignment.problems.items())]
     return dataset.result(context, staged, {**states(tables, staged), "refused_files": refused})
+
+
+def _has_all(table: pl.LazyFrame, wanted: pl.LazyFrame) -> bool:
+    """Whether no wanted image is lacking, as one is that was taken down before and lifted since."""
+    lacking = wanted.select("image_id").join(table.select("image_id"), on="image_id", how="anti")
+    return bool(lacking.select(pl.len()).collect().item() == 0)
+
+
+def _less_taken_down(dataset: Dataset, table: Table, cell: Cell) -> Staged:
+    """A table as it stands, less the images that were taken down since: its source is not read."""
+    rows, commit = dataset.tables.scan(table, cell), dataset.tables.commit_of(table.name, cell)
+    left = without_taken_down(dataset, rows, cell)
+    if commit is None or left.select(pl.len()).collect().item() == commit.rows:
+        return dataset.tables.unchanged(table, cell)
+    batches = left.collect_batches(chunk_size=CAPTIONS_PER_BATCH, maintain_order=True)
+    return dataset.tables.stage_frames(table, cell, batches, commit.recipe)
 
 
 def _is_current(dataset: Dataset, table: Table, cell: Cell, recipe: str) -> bool:
@@ -211,4 +236,4 @@ def _annotations(dataset: Dataset, cell: Cell) -> pl.LazyFrame:
         raise dg.Failure(f"source_annotations of {whole} is not built yet; build it first", allow_retries=False)
     rows = dataset.tables.scan(SOURCE_ANNOTATIONS, whole)
     of_year = rows.filter(pl.col("year") == cell.year) if is_declared else rows.clear()
-    return of_year.filter(pl.col("problem").is_null())
+    return without_taken_down(dataset, of_year.filter(pl.col("problem").is_null()), cell)

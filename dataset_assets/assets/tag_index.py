@@ -4,17 +4,26 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.takedowns import without_taken_down
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_INDEX, TAG_METADATA
+from dataset_assets.domain.takedowns import TAKEDOWNS
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.index_files import IndexFiles
 from dataset_assets.storage.tables import Cell, Staged
 
-TAG_INDEX_VERSION = "1"
+TAG_INDEX_VERSION = "2"
 
 
 def tag_index_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset `tag_index`."""
-    return graph.asset(tag_index, TAG_INDEX, group="metadata", kinds={"polars", "parquet"}, version=TAG_INDEX_VERSION)
+    return graph.asset(
+        tag_index,
+        TAG_INDEX,
+        group="metadata",
+        kinds={"polars", "parquet"},
+        version=TAG_INDEX_VERSION,
+        deps=[TAKEDOWNS.name],
+    )
 
 
 def tag_index(
@@ -22,19 +31,24 @@ def tag_index(
 ) -> dg.MaterializeResult[Staged]:
     """Which images have which tag, rating, score and so on, as bitmaps: one row per index file.
 
+    Images that were taken down are not in it.
+
     The file lies below the root and is read through a memory map. A file that a newer one replaced stays until it is
     removed; no table lists it.
     """
     from dataset_assets.domain.tag_index_build import index_bytes
 
     cell = cell_of(context)
-    made_from = {table.name: version_of(dataset, table.name, cell) for table in (IMAGE_METADATA, TAG_METADATA)}
+    made_from = {
+        table.name: version_of(dataset, table.name, cell) for table in (IMAGE_METADATA, TAG_METADATA, TAKEDOWNS)
+    }
+    images, tags = (without_taken_down(dataset, rows, cell) for rows in (image_metadata, tag_metadata))
     written = IndexFiles(dataset.config.root_path).write(
-        f"{TAG_INDEX.name}/{cell.source}/{cell.year}", index_bytes(image_metadata, tag_metadata)
+        f"{TAG_INDEX.name}/{cell.source}/{cell.year}", index_bytes(images, tags)
     )
     counts = {
-        "images": int(image_metadata.select(pl.len()).collect().item()),
-        "pairs": int(tag_metadata.select(pl.len()).collect().item()),
+        "images": int(images.select(pl.len()).collect().item()),
+        "pairs": int(tags.select(pl.len()).collect().item()),
     }
     row: dict[str, object] = {
         "path": written.path,

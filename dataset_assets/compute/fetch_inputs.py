@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from dataset_assets.config import Fetch
+from dataset_assets.domain.blocked import REASON
 from dataset_assets.domain.schemas import RAW_IMAGES
 
 FETCH_VERSION = "1"
@@ -15,6 +16,15 @@ ROWS_PER_BATCH = 64
 Mode = Literal["due", "retry", "again"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 _HELD = ("path", "size", "md5", "sha256", "format", "extension", "etag", "last_modified")
+
+
+# How the `input_key` of an image begins that is kept out: it is not read, and when the request is lifted it is.
+TAKEN_DOWN = "taken down "
+
+
+def kept_out_key() -> pl.Expr:
+    """The input_key of an image that is kept out by `taken_down`; null = it is not."""
+    return pl.format(f"{TAKEN_DOWN}{{}}", "taken_down")
 
 
 def parse_mode(text: str) -> Mode:
@@ -32,6 +42,7 @@ def is_settled(fetch: Fetch, mode: Mode, now: datetime) -> pl.Expr:
     is_placeholder = pl.col("md5").is_in(list(fetch.placeholders)) | pl.col("sha256").is_in(list(fetch.placeholders))
     is_shown_for_another = is_placeholder.fill_null(False)
     is_pending = pl.col("state") == "pending"
+    is_kept_out = pl.col("input_key").str.starts_with(TAKEN_DOWN)
     return (
         pl.when(is_pending)
         .then((pl.col("next_try_at") > now).fill_null(False) & (mode == "due"))
@@ -39,6 +50,8 @@ def is_settled(fetch: Fetch, mode: Mode, now: datetime) -> pl.Expr:
         .then(~is_shown_for_another)
         .when((pl.col("reason") == "withheld") & pl.col("md5").is_not_null())  # the list may have changed
         .then(is_shown_for_another)
+        .when(pl.col("reason") == REASON)  # one that came under another name; when it is lifted, it may come in
+        .then(is_kept_out)
         .otherwise(True)
     )
 
@@ -56,6 +69,7 @@ def with_what_is_held(located: pl.DataFrame, previous: pl.LazyFrame) -> pl.DataF
         pl.when(pl.col("state") == "pending").then("attempts").alias("attempts"),
         *(pl.when(pl.col("path").is_not_null()).then(name).alias(f"held_{name}") for name in _HELD),
     )
-    key = pl.format("{} {}", "location", pl.col("md5").fill_null("-")).fill_null("no address")
-    asked = located.lazy().select("image_id", "location", "file_ext", "md5", input_key=key)
+    address = pl.format("{} {}", "location", pl.col("md5").fill_null("-")).fill_null("no address")
+    key = pl.coalesce(kept_out_key(), address)
+    asked = located.lazy().select("image_id", "location", "file_ext", "md5", "taken_down", input_key=key)
     return asked.join(held, on=["image_id", "location"], how="left").collect()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dataset_assets.compute.engine import Loss, Row
 from dataset_assets.domain import fetching, file_kinds
+from dataset_assets.domain.blocked import NOTHING, REASON, Blocked
 from dataset_assets.domain.file_kinds import Kind
 from dataset_assets.domain.identity import parse_image_id
 from dataset_assets.domain.states import REASONS
@@ -33,15 +34,17 @@ class KeepFetched:
     """Judges each answer by its first bytes and its hashes, and keeps the image.
 
     Rows: image_id, location, claimed md5 and file_ext, attempts of earlier runs, held_* columns; answer, and the MD5s
-    of what came before it in this run (null = there is one attempt only). Results: columns of `raw_images`.
+    of what came before it in this run (null = there is one attempt only); taken_down, which says why it was not asked
+    for. Results: columns of `raw_images`. A file of blocked hashes is not kept.
     """
 
     blobs: Blobs
     md5_mismatch: Literal["quarantine", "store"] = "quarantine"
     placeholders: frozenset[str] = frozenset()
+    blocked: Blocked = NOTHING
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        return [_no_address(row) if row["location"] is None else self._judge(row, row["answer"]) for row in rows]
+        return [_not_asked(row) if row["location"] is None else self._judge(row, row["answer"]) for row in rows]
 
     def _judge(self, row: Row, answer: Answer) -> dict[str, Any]:
         if answer.reason is not None:
@@ -54,6 +57,8 @@ class KeepFetched:
         head, digests = body.head(file_kinds.SNIFF_BYTES), body.digests()
         kind = file_kinds.sniff(head)
         observed = _observed(row, body.size, digests, kind)
+        if why := self.blocked.file(digests.sha256, digests.md5):
+            return {**observed, **_refused(row, answer, REASON, why)}
         if not self.placeholders.isdisjoint(digests):
             return {**observed, **_refused(row, answer, "withheld", _PLACEHOLDER)}
         if kind is None or kind.format == "html":
@@ -79,6 +84,8 @@ class KeepFetched:
         held = {name: row[f"held_{name}"] for name in HELD}
         digests = Digests(held["md5"], held["sha256"])
         row_now = {**_compared(row, digests, file_kinds.KINDS[held["format"]]), **held, **_asked(row, answer)}
+        if why := self.blocked.file(digests.sha256, digests.md5):
+            return {**row_now, **_refused(row, answer, REASON, why), "path": None}
         if not self.placeholders.isdisjoint(digests):
             return {**row_now, **_refused(row, answer, "withheld", _PLACEHOLDER), "path": None}
         if _disagrees(row, digests) and self.md5_mismatch == "quarantine":
@@ -147,14 +154,16 @@ def _compared(row: Row, digests: Digests, kind: Kind | None) -> dict[str, Any]:
     return {"md5_matches": None if row["md5"] is None else row["md5"] == digests.md5, "extension_matches": fits}
 
 
-def _no_address(row: Row) -> dict[str, Any]:
-    """The row of an image whose record gives no address."""
-    detail = "the record gives no address, as of a banned or hidden work"
+def _not_asked(row: Row) -> dict[str, Any]:
+    """The row of an image that was taken down, or whose record gives no address."""
+    reason, detail = "withheld", "the record gives no address, as of a banned or hidden work"
+    if row.get("taken_down") is not None:
+        reason, detail = REASON, f"takedown {row['taken_down']}"[:500]
     return {
         "image_id": row["image_id"],
         "md5_claimed": row["md5"],
         "state": "excluded",
-        "reason": "withheld",
+        "reason": reason,
         "detail": detail,
     }
 

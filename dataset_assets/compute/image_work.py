@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from dataset_assets.compute.engine import Loss, Row
 from dataset_assets.domain import file_kinds, image_facts, images, training
+from dataset_assets.domain.blocked import NOTHING, REASON, Blocked
 from dataset_assets.domain.identity import parse_image_id
 from dataset_assets.storage import archives
 from dataset_assets.storage.blobs import BlobMissing, Blobs, image_path
@@ -39,12 +40,14 @@ PREPARED_FACTS = (
 class TakeIn:
     """Reads the file of each listed image, says what it is, and keeps it in the way that the source asks for.
 
-    Rows: image_id, location (null = not there), size, claimed md5 and file_ext. Results: columns of `raw_images`.
+    Rows: image_id, location (null = not there), size, claimed md5 and file_ext, taken_down (why it is not even read;
+    null = it is). Results: columns of `raw_images`. A file of blocked hashes is read, and not kept.
     """
 
     blobs: Blobs
     store: Literal["copy", "link", "reference"]
     max_bytes: int = MAX_FILE_BYTES
+    blocked: Blocked = NOTHING
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         if not any(is_remote(row["location"] or "") for row in rows):
@@ -54,6 +57,8 @@ class TakeIn:
 
     def _take_in(self, row: Row) -> dict[str, Any]:
         location = row["location"]
+        if row.get("taken_down") is not None:
+            return kept_out(row)
         if location is None:
             return _not_stored(row, "pending", "file_missing", "the source has no file for this image")
         try:
@@ -77,6 +82,8 @@ class TakeIn:
             )
         observed = _observed(row, data)
         kind = file_kinds.sniff(data[: file_kinds.SNIFF_BYTES])
+        if why := self.blocked.file(observed["sha256"], observed["md5"]):
+            return {**observed, **_not_stored(row, "excluded", REASON, why)}
         if not data:
             return {**observed, **_not_stored(row, "quarantined", "empty_file", "0 bytes")}
         if kind is None or kind.format == "html":
@@ -98,6 +105,11 @@ class TakeIn:
         else:
             self.blobs.put(name, data)
         return name
+
+
+def kept_out(row: Row) -> dict[str, Any]:
+    """The row of an image that was taken down; `taken_down` says by what."""
+    return _not_stored({**row, "location": None}, "excluded", REASON, f"takedown {row['taken_down']}")
 
 
 def _observed(row: Row, data: bytes) -> dict[str, Any]:
@@ -152,11 +164,13 @@ class Judge:
 class JudgeAndPrepare:
     """Does both of each stored image, which is read once, and decoded once where the pixels serve both.
 
-    Results: by table name, the rows that `Judge` and `Prepare` would make.
+    Results: by table name, the rows that `Judge` and `Prepare` would make. Of a picture whose pixels are blocked no
+    training image is made: `takedowns` finds it by its facts, and takes it out.
     """
 
     judge: Judge
     prepare: "Prepare"
+    blocked: Blocked = NOTHING
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [self._both(row) for row in rows]
@@ -169,6 +183,9 @@ class JudgeAndPrepare:
             failed = {**named, "error": error.reason, "error_detail": error.detail}
             return {"image_facts": {**failed, "sha256": row["sha256"]}, "training_images": failed}
         facts, picture = image_facts.judged(data, self.judge.limits)
+        if request := self.blocked.pixel_hash.get(str(facts.get("pixel_hash"))):
+            refused = {**named, "error": REASON, "error_detail": f"takedown {request}: these pixels were taken down"}
+            return {"image_facts": {**named, "sha256": row["sha256"], **facts}, "training_images": refused}
         training_row = self.prepare.of_bytes(row["image_id"], data, picture)
         return {"image_facts": {**named, "sha256": row["sha256"], **facts}, "training_images": training_row}
 

@@ -7,8 +7,9 @@ STATES: tuple[State, ...] = get_args(State)
 
 REASONS: dict[State, tuple[str, ...]] = {
     "stored": (),
-    # A file that is what its post says, but no still image; or one that its host does not give, or not for this.
-    "excluded": ("video", "audio", "flash", "archive", "document", "withheld", "opted_out"),
+    # A file that is what its post says, but no still image; or one that its host does not give, or not for this; or one
+    # that is to stay out, see `takedowns`.
+    "excluded": ("video", "audio", "flash", "archive", "document", "withheld", "opted_out", "taken_down"),
     # Bytes that cannot be what the post says.
     "quarantined": (
         *("empty_file", "not_an_image", "too_large", "unreadable_file", "worker_died", "worker_timeout"),

@@ -2,12 +2,15 @@
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dataset_assets.domain.identity import ImageName, bucket
 from dataset_assets.places import Place
 from dataset_assets.storage.locations import Locations
 from dataset_assets.storage.root import opened
+
+# What is kept of an image: the first folder of its path.
+IMAGE_KINDS = ("raw", "quarantine", "optimized", "training")
 
 
 class BlobMissing(FileNotFoundError):
@@ -47,6 +50,16 @@ class Blobs:
             return Path(name).stat().st_size
         except FileNotFoundError:
             return None
+
+    def remove(self, name: str) -> None:
+        """Remove what lies under a name, if anything does."""
+        opened(self.root).remove(name)
+
+    def of_image(self, image: ImageName) -> list[str]:
+        """Every file that is kept of an image, whatever table names it: former versions too."""
+        place = f"{image.source}/{bucket(image.post_id)}"
+        names = [name for kind in IMAGE_KINDS for name in opened(self.root).names(f"images/{kind}/{place}/")]
+        return [name for name in names if PurePosixPath(name).name.startswith(f"{image.post_id}_p{image.page}.")]
 
     def shown(self, name: str) -> str:
         """A name as a person or another program would write it: a path, or an s3:// URL."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from dataset_assets.domain.schemas import ROW_HISTORY, Table, require_schema
 from dataset_assets.places import Place
-from dataset_assets.storage import table_files
+from dataset_assets.storage import earlier, table_files
 from dataset_assets.storage.durable import scratch_file, sha256_of
 from dataset_assets.storage.locks import PartitionLocked
 from dataset_assets.storage.root import Held, Replaced, opened
@@ -70,6 +70,15 @@ class Commit:
     @property
     def data_version(self) -> str:
         return self.sha256[:16]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a partition held before its content last changed: its record, when it was replaced, and its rows."""
+
+    commit: Commit
+    replaced_at: str
+    rows: pl.LazyFrame
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,16 @@ class Tables:
         file = self._root.file((commit and commit.history) or f"{self._folder('_history', name, cell)}/data.parquet")
         return pl.scan_parquet(file, hive_partitioning=False) if file.exists() else ROW_HISTORY.empty().lazy()
 
+    def before(self, name: str, cell: Cell) -> Before | None:
+        """What a partition held before its content last changed; None where it never did, or is not kept."""
+        partition = self._folder("", name, cell)
+        record = earlier.record_of(self._root, partition)
+        if record is None:
+            return None
+        replaced_at = str(record.pop("replaced_at"))
+        rows = pl.scan_parquet(earlier.file_of(self._root, partition), hive_partitioning=False)
+        return Before(Commit(**record), replaced_at, rows)
+
     def stage(self, table: Table, cell: Cell, rows: pl.LazyFrame | pl.DataFrame, recipe: str = "") -> Staged:
         """Write the partition's next content aside, in the table's order.
 
@@ -254,6 +273,8 @@ class Tables:
                 current = self._replace(staged, staged.file, held, run_id, now or datetime.now(UTC))
             elif current is not None and current.recipe != staged.recipe:
                 current = self._publish(staged, None, held, replace(current, recipe=staged.recipe))
+                if staged.table.keeps_before:
+                    earlier.forget(self._root, self._folder("", name, cell))
             if current is None:
                 raise FileNotFoundError(self.shown(name, cell))
             if staged.file is not None:
@@ -268,6 +289,9 @@ class Tables:
     def _replace(self, staged: Staged, file: Path, held: Held, run_id: str, now: datetime) -> Commit:
         history = "" if staged.computed_ids is None else self._write_history(staged, file, run_id, now)
         made_at = now.isoformat(timespec="seconds")
+        name, cell, before = staged.table.name, staged.cell, _commit_in(held)
+        if before is not None and staged.table.keeps_before and held.size == before.bytes:
+            earlier.keep(self._root, self._folder("", name, cell), self.file(name, cell), asdict(before), made_at)
         commit = Commit(staged.sha256, staged.bytes, staged.rows, run_id, made_at, staged.recipe, history)
         return self._publish(staged, file, held, commit)
 
