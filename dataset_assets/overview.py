@@ -1,12 +1,11 @@
-"""How many images are where: rows by state for each cell, and the funnel of each subset."""
+"""How many images are where: rows by state for each cell, what is rejected, what is damaged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import polars as pl
 
 from dataset_assets.config import DatasetConfig
-from dataset_assets.domain import selection
 from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.domain.states import STATES
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
@@ -75,9 +74,3 @@ def undeclared_records(config: DatasetConfig, sources: Iterable[str]) -> list[st
             if year not in declared:
                 said.append(f"{source}: {records:,} records of {year}, which is none of its years")
     return said
-
-
-def funnel(config: DatasetConfig, name: str, rules: Sequence[str]) -> pl.DataFrame | None:
-    """What each rule of a subset dropped over all cells, and what was left after it; None when it is not built."""
-    rows = Tables(config.root_path).scan_all(f"subset/{name}")
-    return None if rows is None else selection.funnel(rows.select("drop_reason").collect(), rules)

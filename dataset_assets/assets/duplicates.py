@@ -155,7 +155,7 @@ def _largest_groups(dataset: Dataset, staged: Staged, rows: pl.DataFrame) -> dic
     groups = rows.filter(pl.col("kind").is_in(("perceptual", "semantic"))).select("group_id", "group_size").unique()
     shown = groups.sort(-pl.col("group_size"), "group_id").head(SHOWN_GROUPS).with_row_index("place")
     if prepared is None or shown.is_empty():
-        return {}
+        return sheet_in_order(dataset, f"sheets/{staged.table.name}.jpg", [], SHOWN_OF_GROUP * 3)
     members = rows.join(shown.select("group_id", "place"), on="group_id").sort(
         "place", pl.col("duplicate_of").is_not_null(), pl.col("kind") == "exact", "image_id"
     )

@@ -79,7 +79,8 @@ def candidates(
     scored = (IMAGE_SCORES.empty().lazy() if scores is None else scores).select("image_id", *_SCORED)
     joined = joined.join(scored, on="image_id", how="left", maintain_order="left")
     grouped = NEAR_DUPLICATES.empty().lazy() if duplicates is None else duplicates
-    keys = grouped.select("image_id", "split_key")
+    # Of all sources' rows; those of others are let go before the engine holds them.
+    keys = grouped.select("image_id", "split_key").join(images.select("image_id"), on="image_id", how="semi")
     joined = joined.join(keys, on="image_id", how="left", maintain_order="left")
     joined = joined.with_columns(
         pl.coalesce("decoded_format", "format").alias("format"), pl.col("is_decoded").fill_null(False)
