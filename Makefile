@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all lint bench-metadata bench-queries bench-images bench-resize \
-  bench-lossless bench-fetch bench-duplicates bench-search bench-rebuild bench-embeddings bench-annotations clean
+  bench-lossless bench-fetch bench-duplicates bench-search bench-rebuild bench-embeddings bench-annotations bench-subsets clean
 
 help:   ## Show the targets.
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -92,6 +92,11 @@ bench-embeddings: $(READY) $(CLIP_RETRIEVAL)   ## Measure how fast images become
 	$(BIN)/python -m benchmarks.annotations --clip-retrieval $(CLIP_RETRIEVAL) --rounds $(ROUNDS)
 
 bench-annotations: bench-embeddings bench-search   ## All benchmarks of annotations, one after another.
+
+SUBSET_IMAGES ?= 1000000
+
+bench-subsets: $(READY)   ## Measure what a subset of a million images costs, and its release's manifest (SUBSET_IMAGES=100000).
+	$(BIN)/python -m benchmarks.subsets --images $(SUBSET_IMAGES)
 
 clean:   ## Remove what the targets above made.
 	rm -rf $(VENV) demo .dagster_home benchmarks/_data

@@ -9,6 +9,7 @@ import polars as pl
 from dataset_assets.assets.graph import Graph
 from dataset_assets.config import GalleryDlSource, Pd12mSource, Source
 from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_EMBEDDINGS, PUBLISHED_TAGS
+from dataset_assets.domain.blocked import REASON as TAKEN_DOWN
 from dataset_assets.domain.collection_window import is_outside, window_in_name
 from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, PICTURE_HASHES
 from dataset_assets.domain.embedding_agreement import EMBEDDING_AGREEMENT, SAME_MODEL_COSINE
@@ -23,6 +24,7 @@ from dataset_assets.domain.schemas import TABLES, SchemaMismatch, Table, require
 from dataset_assets.domain.states import KEPT_REASONS, REASONS
 from dataset_assets.domain.tag_decisions import TAG_DECISIONS, UNREADABLE
 from dataset_assets.domain.tag_disagreements import TAG_DISAGREEMENTS
+from dataset_assets.domain.takedowns import TAKEDOWNS
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.sources.danbooru_side_tables import ARTIST_COMMENTARIES, NOTES, POOLS
@@ -84,6 +86,9 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         *(_tagger_checks(graph) if graph.config.tagger else []),
         _check(graph, "tag_decisions", matches_schema, table=TAG_DECISIONS),
         _advice(graph, "tag_decisions", has_no_line_that_is_no_decision, graph.partitions.source_year),
+        _check(graph, TAKEDOWNS.name, matches_schema, table=TAKEDOWNS),
+        _check(graph, TAKEDOWNS.name, has_one_row_per_image, of=TAKEDOWNS.name),
+        _check(graph, "raw_images", has_no_image_that_was_taken_down),
         *(_score_checks(graph) if graph.config.image_scores else []),
         *(_checks_of_model_captions(graph) if graph.config.captioner else []),
         *(_checks_of_agreement(graph) if any(_publishes_vectors(s) for s in graph.config.sources.values()) else []),
@@ -115,6 +120,8 @@ def _check(graph: Graph, asset: str, verdict: Callable[..., Verdict], **argument
         cell = cell_of(context)
 
         def rows(name: str) -> pl.LazyFrame:
+            if name == TAKEDOWNS.name:
+                return dataset.tables.scan(TAKEDOWNS, cell)  # a root where nothing was ever taken down may have none
             return pl.scan_parquet(dataset.tables.file(name, cell), hive_partitioning=False)
 
         passed, found = verdict(rows, **arguments)
@@ -299,6 +306,14 @@ def has_every_listed_image_in_one_state(rows: Rows) -> Verdict:
     passed, found = _same_images(rows("image_metadata"), raw)
     in_order, unlawful = _none_of(raw.filter(~lawful.fill_null(False)), "image_id", "unlawful_states")
     return passed and in_order, {**found, **unlawful}
+
+
+def has_no_image_that_was_taken_down(rows: Rows) -> Verdict:
+    """No image that was taken down has a file; it is excluded, for this reason."""
+    down = rows(TAKEDOWNS.name).select("image_id")
+    is_out = (pl.col("state") == "excluded") & (pl.col("reason") == TAKEN_DOWN) & pl.col("path").is_null()
+    kept = rows("raw_images").join(down, on="image_id", how="semi").filter(~is_out.fill_null(False))
+    return _none_of(kept, "image_id", "images_kept")
 
 
 def has_a_row_for_every_stored_image(rows: Rows, of: str) -> Verdict:

@@ -5,8 +5,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from csv import writer as csv_writer
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets import cli_review, cli_search, cli_snapshots
+from dataset_assets import cli_release, cli_review, cli_search, cli_snapshots, cli_subsets, cli_takedown
 from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
 from dataset_assets.environment import (
     CONFIG_VARIABLE,
@@ -24,12 +22,12 @@ from dataset_assets.environment import (
     config_from_environment,
     dagster_home,
 )
+from dataset_assets.instance import dagster_of
 from dataset_assets.storage.bucket_access import BucketUnusable, SourceDown
 from dataset_assets.storage.bucket_sources import require_buckets
 from dataset_assets.storage.root import RootUnavailable, WrongRoot, opened
 
 if TYPE_CHECKING:
-    import dagster as dg
     import duckdb
 
     from dataset_assets.compute.fetch_inputs import Mode
@@ -45,6 +43,8 @@ app = typer.Typer(
     f"{CONFIG_VARIABLE} names; without it, the bundled sample in ./{SAMPLE_FOLDER}.",
 )
 app.add_typer(cli_snapshots.app, name="snapshots")
+app.add_typer(cli_release.app, name="release")
+app.add_typer(cli_takedown.app, name="takedown")
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -126,7 +126,7 @@ def _rebuild(
     # Both signals end a run as Ctrl-C does: what is finished stays, workers end with the run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _dagster(config) as (definitions, instance):
+        with dagster_of(config) as (definitions, instance):
             for outcome in Rebuild(definitions, config, instance, _progress, fetch).run(cells, assets, everything):
                 _print_outcome(outcome)
                 outcomes.append(outcome)
@@ -166,14 +166,16 @@ def demo() -> None:
     _rebuild(config, config.cells(), None, everything=False)
     _print_states(config, config.cells())
     for name in config.subsets:
-        _print_funnel(config, name)
+        cli_subsets.print_funnel(config, name)
+    console.print("\nreleases")
+    cli_release.write(config, list(config.releases), as_is=False)
     console.print(
         "\nThe embeddings above are made with [bold]random weights[/bold]: they show the plumbing, and mean nothing."
     )
     sheets = Blobs(config.root_path).shown("sheets/training_images")
     console.print(f"Look at the images:   {_from_here(Path(sheets))}/*.jpg")
     program = _from_here(Path(sys.argv[0]).absolute())
-    console.print(f"Why is an image out?  {program} trace {_dropped_image(config)}")
+    console.print(f"Why is an image out?  {program} why {_dropped_image(config)}")
     console.print(f"Ask in SQL:           {program} sql 'from funnel order by all'")
     console.print("See the graph:        make ui, then open http://127.0.0.1:3000")
 
@@ -201,7 +203,7 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
     cells = _cells(config, source, years)
     _print_states(config, cells)
     _print_rejected(config, sorted({name for name, _ in cells}))
-    with _dagster(config) as (definitions, instance):
+    with dagster_of(config) as (definitions, instance):
         staleness = Staleness(definitions, instance, Tables(config.root_path))
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
@@ -214,6 +216,8 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
         console.print(f"[yellow]{escape(line)}[/yellow]")
     for line in damage(config):
         errors.print(f"[red]{escape(line)}; `dataset-assets rebuild` makes it again[/red]")
+    for line in cli_takedown.not_done(config):
+        console.print(f"[yellow]{escape(line)}[/yellow]")
 
 
 def _print_stale(stale: list["Verdict"]) -> None:
@@ -248,27 +252,6 @@ def _print_rejected(config: DatasetConfig, sources: list[str]) -> None:
 
 
 @app.command()
-def funnel(subset: Annotated[str, typer.Argument(help="The subset's name in dataset.yaml.")]) -> None:
-    """Show how many images each rule of a subset dropped."""
-    config = config_from_environment()
-    if subset not in config.subsets:
-        raise WrongUse(f"{config.file} has no subset {subset!r}; it has: {', '.join(config.subsets) or 'none'}")
-    _print_funnel(config, subset)
-
-
-def _print_funnel(config: DatasetConfig, name: str) -> None:
-    from dataset_assets.assets.curation import rules_of
-    from dataset_assets.overview import funnel as funnel_of
-
-    rules = list(dict.fromkeys(rule.name for source in config.sources for rule in rules_of(config, name, source)))
-    rows = funnel_of(config, name, rules)
-    if rows is None:
-        raise WrongUse(f"subset {name} is not built yet; build it with `dataset-assets rebuild`")
-    console.print(f"\nsubset {name}")
-    _print_grid(rows.to_dicts())
-
-
-@app.command()
 def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146-0.")]) -> None:
     """Tell an image's story through every table, and for each subset the rule that dropped it."""
     from dataset_assets.domain.identity import BadImageId
@@ -290,7 +273,10 @@ def trace(image_id: Annotated[str, typer.Argument(help="Such as danbooru-1525146
 
 
 app.command(context_settings=cli_search.CONTEXT)(cli_search.search)
+app.command()(cli_subsets.funnel)
+app.command()(cli_subsets.why)
 app.command()(cli_review.review)
+app.command()(cli_release.export)
 
 
 @app.command()
@@ -337,18 +323,6 @@ def ui(
     os.execv(sys.executable, command)
 
 
-@contextmanager
-def _dagster(config: DatasetConfig) -> Iterator[tuple["dg.Definitions", "dg.DagsterInstance"]]:
-    """The graph, and the instance that remembers its runs."""
-    dagster_home(config)
-    import dagster
-
-    from dataset_assets.definitions import build
-
-    with dagster.DagsterInstance.get() as instance:
-        yield build(config), instance
-
-
 def _require_inputs(config: DatasetConfig, sources: list[str] | None) -> None:
     """Refuse to begin without the files that dataset.yaml names."""
     if config.file == SAMPLE_CONFIG:
@@ -392,6 +366,8 @@ def _chosen_assets(only: str | None, without: str | None, config: DatasetConfig)
 
     def named(text: str) -> list[str]:
         names = [name.strip() for name in text.split(",") if name.strip()]
+        if pinned := [name for name in names if name.startswith(("release/", "release_members/"))]:
+            raise WrongUse(f"{pinned[0]} is made by `dataset-assets release build {pinned[0].split('/')[1]}`")
         if unknown := [name for name in names if name not in known]:
             raise WrongUse(f"there is no asset {unknown[0]!r}; there are: {', '.join(sorted(known))}")
         return names

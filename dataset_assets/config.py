@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -21,25 +19,20 @@ from pydantic import (
     model_validator,
 )
 
-from dataset_assets.domain import addresses, identity, selection, tag_query
-from dataset_assets.domain.image_scores import SCORES, Score, column_of
+from dataset_assets.domain import addresses, identity
 from dataset_assets.places import Place, S3Place, parse_s3_url
+from dataset_assets.release_settings import Release
+from dataset_assets.settings import Settings
+from dataset_assets.subset_settings import Subset
 
 MAX_CONFIG_BYTES = 1_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2100
+RELEASE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 HELD_BY_EVERY_FORMAT = 16_000  # pixels: the largest side that need not be asked about
 
 
 class ConfigError(Exception):
     """A dataset.yaml that cannot be used; the message is for the person who edits it."""
-
-
-class Settings(BaseModel):
-    """A block of dataset.yaml: unknown keys are refused, values are read-only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    # The folder that relative paths start from; set by `load_config` on the blocks that hold paths.
-    _folder: Path = PrivateAttr(default=Path())
 
 
 def parse_years(value: object) -> tuple[int, ...]:
@@ -125,7 +118,9 @@ class Fetch(Settings):
     min_rate: int = Field(default=1024, ge=0)  # bytes a second after the first five seconds; slower is given up
     max_bytes: int = Field(default=100_000_000, ge=1, le=10**10)
     user_agent: str = Field(default="dataset_assets/0.1", min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")
-    headers: dict[str, HeaderValue] = {}  # such as the Referer that a host asks for; sent to the first host alone
+    headers: dict[str, HeaderValue] = Field(
+        default_factory=dict
+    )  # such as the Referer that a host asks for; sent to the first host alone
     opt_outs: Names = ("noai", "noimageai", "noindex", "noimageindex")  # directives of X-Robots-Tag that are honoured
     md5_mismatch: Literal["quarantine", "store"] = "quarantine"
     placeholders: tuple[Digest, ...] = ()  # MD5 or SHA-256 of pictures that a host shows in place of a hidden work
@@ -168,6 +163,7 @@ class Source(FileSettings):
     fetch: Fetch = Fetch()
     s3: ImagesBucket = ImagesBucket()
     license: License
+    citation: str | None = Field(default=None, max_length=20_000)  # BibTeX, or words, for the cards of releases
     models: PublishedModels = PublishedModels()
     expected: int | None = Field(default=None, ge=0)  # records that the publisher counts; another number is a warning
     # A new export that lacks a larger share of the records before it, and more than a few, is refused.
@@ -233,7 +229,7 @@ class DanbooruSource(Source):
     artist_commentaries: Paths = ()
     notes: Paths = ()
     # Exports of former years, by a name of yours, the oldest first: Danbooru2021 holds metadata/2017/ and so on.
-    earlier_metadata: dict[ExportName, Paths] = {}
+    earlier_metadata: dict[ExportName, Paths] = Field(default_factory=dict)
 
     def missing_inputs(self) -> list[tuple[str, str]]:
         problems = self.unmatched("metadata", self.metadata)
@@ -601,45 +597,6 @@ class NearDuplicates(Settings):
     min_cosine: float | None = Field(default=None, ge=0.8, le=1)
 
 
-class Subset(Settings):
-    """A definition of which images are kept; the rules are asked in the order of the keys below."""
-
-    sources: tuple[str, ...] | None = None
-    license: Literal["any", "redistributable"] = "any"
-    exclude: Names = ()  # of `id_lists`: posts that stand in any of them are left out
-    only: Names = ()  # of `id_lists`: posts that stand in none of them are left out
-    tags: str | None = None
-    where: str | None = None
-    duplicates: Literal["keep", "drop"] = "keep"  # drop: of near-duplicates only the leader is kept
-    families: Literal["keep", "drop"] = "drop"  # keep: duplicates in looks alone stay beside their parent or child
-
-    @property
-    def asks_duplicates(self) -> bool:
-        """Whether it can be judged only when the near-duplicates over all sources are known."""
-        asked = [] if self.where is None else selection.where_expression(self.where).meta.root_names()
-        return self.duplicates == "drop" or "split_key" in asked
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """The scores of `image_scores` that the condition asks for."""
-        asked = [] if self.where is None else selection.where_expression(self.where).meta.root_names()
-        return tuple(score for score in SCORES if column_of(score) in asked)
-
-    @field_validator("tags")
-    @classmethod
-    def _tags_parse(cls, text: str | None) -> str | None:
-        if text is not None:
-            tag_query.parse(text)
-        return text
-
-    @field_validator("where")
-    @classmethod
-    def _where_is_safe(cls, text: str | None) -> str | None:
-        if text is not None:
-            selection.where_expression(text)
-        return text
-
-
 class RootBucket(Settings):
     """How the root's bucket is reached. Keys are never written here: they come as all AWS programs find them."""
 
@@ -664,10 +621,18 @@ class DatasetConfig(Settings):
     near_duplicates: NearDuplicates = NearDuplicates()
     engine: Literal["local", "ray"] = "local"
     workers: int | None = Field(default=None, ge=1, le=1024)
-    id_lists: dict[str, IdList] = {}
-    subsets: dict[str, Subset] = {}
+    id_lists: dict[str, IdList] = Field(default_factory=dict)
+    subsets: dict[str, Subset] = Field(default_factory=dict)
+    releases: dict[str, Release] = Field(default_factory=dict)
 
     _file: Path = PrivateAttr(default=Path("dataset.yaml"))
+
+    @model_validator(mode="after")
+    def _predicted_tags_have_a_tagger(self) -> "DatasetConfig":
+        for name, release in self.releases.items():
+            if release.tags == "predicted" and self.tagger is None:
+                raise ValueError(f"releases.{name}.tags: predicted asks for a tagger, and none is set")
+        return self
 
     @field_validator("root")
     @classmethod
@@ -695,10 +660,19 @@ class DatasetConfig(Settings):
     @model_validator(mode="after")
     def _scores_that_are_asked_for_are_made(self) -> "DatasetConfig":
         for name, subset in self.subsets.items():
-            for score in subset.scores:
+            for score in subset.asked_scores:
                 if getattr(self.image_scores, score, None) is None:
-                    raise ValueError(f"subsets.{name}.where: asks for {score}_score; no image_scores.{score} is set")
+                    key = "scores" if score in subset.scores else "where"
+                    raise ValueError(f"subsets.{name}.{key}: asks for {score}_score; no image_scores.{score} is set")
         return self
+
+    @field_validator("releases")
+    @classmethod
+    def _releases_have_names_of_folders(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
+            if not RELEASE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: a release's name is 1 to 64 of a-z, 0-9, _ and -, and begins with neither")
+        return named
 
     @field_validator("sources", "subsets", "id_lists")
     @classmethod
@@ -820,12 +794,33 @@ def _unknown_names(config: DatasetConfig) -> list[str]:
         named += [(f"subsets.{name}.sources", source, "source") for source in subset.sources or ()]
         named += [(f"subsets.{name}.exclude", found, "id list") for found in subset.exclude]
         named += [(f"subsets.{name}.only", found, "id list") for found in subset.only]
-    known: dict[str, Iterable[str]] = {"source": config.sources, "id list": config.id_lists}
+        named += [(f"subsets.{name}.license", found, "licence") for found in _doubtful_licenses(config, subset)]
+    for name, release in config.releases.items():
+        named.append((f"releases.{name}.subset", release.subset, "subset"))
+        named += [(f"releases.{name}.until", source, "source") for source in release.until]
+        named += [(f"releases.{name}.previous", found, "release") for found in [release.previous] if found]
+    known: dict[str, Iterable[str]] = {
+        "source": config.sources,
+        "licence": [source.license.name for source in config.sources.values()],
+        "id list": config.id_lists,
+        "subset": config.subsets,
+        "release": config.releases,
+    }
     return [
         f"{key}: there is no {what} {name!r}{_suggest(name, known[what])}"
         for key, name, what in named
         if name not in known[what]
     ]
+
+
+def _doubtful_licenses(config: DatasetConfig, subset: Subset) -> list[str]:
+    """Licences of a subset's list that no source has, where all are so, or where one that some source has is meant.
+
+    A list may well name licences of sources that are still to come.
+    """
+    known = [source.license.name for source in config.sources.values()]
+    unknown = [] if isinstance(subset.license, str) else [one for one in subset.license if one not in known]
+    return unknown if len(unknown) == len(subset.license) else [one for one in unknown if _suggest(one, known)]
 
 
 class _UniqueKeys(yaml.SafeLoader):

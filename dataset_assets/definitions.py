@@ -1,6 +1,7 @@
 """Everything that Dagster serves, in graph order."""
 
 import warnings
+from typing import Any
 
 import dagster as dg
 
@@ -13,9 +14,11 @@ from dataset_assets.assets.families import family_assets
 from dataset_assets.assets.graph import (
     ACROSS_JOB,
     CATALOG_JOB,
+    MEMBERS_JOB,
     OPTIMIZE_JOB,
     READ_JOB,
     REBUILD_JOB,
+    RELEASE_JOB,
     SCRAPE_JOB,
     SOURCE_JOB,
     UNIQUE_JOB,
@@ -31,9 +34,11 @@ from dataset_assets.assets.pairs import pairs_asset
 from dataset_assets.assets.pixiv_leads import PIXIV_LEADS, leads_assets
 from dataset_assets.assets.predicted_tags import predicted_tags_assets
 from dataset_assets.assets.published import annotation_tables, read_annotations_asset
+from dataset_assets.assets.releases import members_assets, release_assets
 from dataset_assets.assets.scrapes import scrape_assets
 from dataset_assets.assets.tag_index import tag_index_asset
 from dataset_assets.assets.tag_quality import decisions_asset, disagreements_assets
+from dataset_assets.assets.takedowns import takedowns_asset
 from dataset_assets.assets.vector_index import vector_index_asset
 from dataset_assets.assets.works import works_assets
 from dataset_assets.catalog import catalog_asset
@@ -50,6 +55,7 @@ def build(config: DatasetConfig) -> dg.Definitions:
     by_cell = [*image_assets(graph), *model_captions_assets(graph), *published, *annotation_assets(graph)]
     by_cell += agreement_assets(graph)
     by_cell.append(vector_index_asset(graph))
+    by_cell.append(takedowns_asset(graph))
     by_cell += [*predicted_tags_assets(graph), *image_scores_assets(graph)]
     by_cell += [decisions_asset(graph), *disagreements_assets(graph)]
     unique = [subset for subset in curation_assets(graph) if dg.AssetKey("near_duplicates") in subset.dependency_keys]
@@ -61,6 +67,8 @@ def build(config: DatasetConfig) -> dg.Definitions:
     optimized = optimized_asset(graph)
     scrapes = scrape_assets(graph)
     assets += [*works_assets(graph), *lists, *of_sources, optimized, *scrapes, duplicates_asset(graph), *unique]
+    members, releases = members_assets(graph), release_assets(graph)
+    assets += [*members, *releases]
     keys = [key for asset in assets for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [])]
     usual = by_cell if config.optimized_images is None else [*by_cell, optimized]
     rebuilt = dg.AssetSelection.assets(
@@ -111,6 +119,7 @@ def build(config: DatasetConfig) -> dg.Definitions:
                 )
                 for some in ([unique] if unique else [])
             ),
+            *_release_jobs(members, releases),
             dg.define_asset_job(CATALOG_JOB, dg.AssetSelection.assets("catalog"), description="The DuckDB file."),
         ],
         resources={"dataset": dataset, "tables": TableIOManager(dataset=dataset)},
@@ -118,6 +127,17 @@ def build(config: DatasetConfig) -> dg.Definitions:
         # small table or check would cost more than the table.
         executor=dg.in_process_executor,
     )
+
+
+def _release_jobs(members: list[dg.AssetsDefinition], releases: list[dg.AssetsDefinition]) -> list[Any]:
+    """The jobs of what leaves, which no rebuild runs of itself; none where dataset.yaml has no releases."""
+    if not releases:
+        return []
+    said = {MEMBERS_JOB: "Who is in each release, of one source.", RELEASE_JOB: "Releases, each written once."}
+    return [
+        dg.define_asset_job(job, dg.AssetSelection.assets(*(asset.key for asset in assets)), description=said[job])
+        for job, assets in ((MEMBERS_JOB, members), (RELEASE_JOB, releases))
+    ]
 
 
 def _checks(graph: Graph) -> list[dg.AssetChecksDefinition]:

@@ -12,17 +12,22 @@ from dataset_assets.assets.graph import (
     ACROSS_JOB,
     CATALOG_JOB,
     FED_FROM_OUTSIDE,
+    MEMBERS_JOB,
     OPTIMIZE_JOB,
     READ_JOB,
     REBUILD_JOB,
+    RELEASE_JOB,
     SCRAPE_JOB,
     SOURCE_JOB,
     UNIQUE_JOB,
 )
 from dataset_assets.assets.scrapes import scraping_sources
+from dataset_assets.assets.takedowns import TAKEDOWNS_ONLY_TAG, not_noted
 from dataset_assets.compute.fetch_inputs import Mode
 from dataset_assets.config import DatasetConfig
+from dataset_assets.domain.members import MEMBERS
 from dataset_assets.domain.schemas import TAG_INDEX
+from dataset_assets.domain.takedowns import TAKEDOWNS, BadTakedown
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
@@ -31,6 +36,8 @@ from dataset_assets.storage.index_files import index_is_there
 from dataset_assets.storage.locks import PartitionLocked
 from dataset_assets.storage.root import RootUnavailable
 from dataset_assets.storage.tables import Cell, Tables
+from dataset_assets.storage.takedown_files import TakedownFiles
+from dataset_assets.takedown_removal import remove_what_is_out
 
 # Only warnings on the console; the event log has everything.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -65,6 +72,7 @@ class Rebuild:
     instance: dg.DagsterInstance
     say: Callable[[str], None]
     fetch: Mode = "due"  # which files are asked for again
+    takedowns_only: bool = False  # look at no source: only take out what was taken down
 
     def run(
         self, cells: Sequence[tuple[str, int]], assets: Iterable[str] | None = None, everything: bool = False
@@ -90,6 +98,18 @@ class Rebuild:
             for source, year in cells if self.config.has_unique_subsets else []:
                 yield self._cell(UNIQUE_JOB, Cell(source, year), wanted, everything)
             yield from self._once(CATALOG_JOB, Cell(), wanted)
+            remove_what_is_out(self.config, {Cell(*cell) for cell in cells}, self.say)
+
+    def releases(self, names: Sequence[str]) -> Iterator[Outcome]:
+        """Write these releases: who is in them, source by source, then each; what is written already is left alone."""
+        members = {dg.AssetKey([MEMBERS.name, name]) for name in names}
+        with progress_to(self.say):
+            for source in sorted(self.config.sources):
+                yield self._cell(MEMBERS_JOB, Cell(source), members, everything=False)
+            for name in names:
+                outcome = Outcome(Cell())
+                self._run(RELEASE_JOB, [dg.AssetKey(["release", name])], outcome)
+                yield outcome
 
     def _is_asked_for(self, job: str, wanted: set[dg.AssetKey] | None) -> bool:
         """Whether a job that no rebuild runs of itself is named by one of its assets that a rebuild leaves out."""
@@ -121,6 +141,8 @@ class Rebuild:
         keys = [key for key in keys_of(self.definitions, job) if wanted is None or key in wanted]
         graph = self.definitions.resolve_asset_graph()
         tables = Tables(self.config.root_path)
+        if self.takedowns_only:  # what was never built here has nothing to lose
+            keys = [k for k in keys if table_name(k) == TAKEDOWNS.name or tables.commit_of(table_name(k), cell)]
         first = {
             key
             for key in keys
@@ -129,13 +151,25 @@ class Rebuild:
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
             verdicts = Staleness(self.definitions, self.instance, tables).of(keys, cell)
-            stale = {verdict.asset for verdict in verdicts} | (first - done)
-            self._run(job, [key for key in keys if key in stale], outcome)
+            stale = {verdict.asset for verdict in verdicts} | (first - done) | self._met_since(cell, keys, done)
+            # What was asked for again in the first wave is not asked for once more in the next.
+            self._run(job, [key for key in keys if key in stale], outcome, "due" if done else self.fetch)
             done |= stale
             if not stale or outcome.errors:
                 break
 
-    def _run(self, job: str, keys: Sequence[dg.AssetKey], outcome: Outcome) -> None:
+    def _met_since(self, cell: Cell, keys: Sequence[dg.AssetKey], done: set[dg.AssetKey]) -> set[dg.AssetKey]:
+        """`takedowns`, where a request meets an image that was taken in since: its bytes or pixels were known."""
+        key = dg.AssetKey(TAKEDOWNS.name)
+        if key not in keys or key not in done:
+            return set()
+        try:
+            requests = TakedownFiles(self.config.root_path).active()
+        except BadTakedown:
+            return set()  # the asset itself says so
+        return {key} if not_noted(self.config, cell, requests) else set()
+
+    def _run(self, job: str, keys: Sequence[dg.AssetKey], outcome: Outcome, fetch: Mode = "due") -> None:
         if not keys:
             return
         began = time.monotonic()
@@ -145,7 +179,7 @@ class Rebuild:
             partition_key=outcome.cell.key,
             asset_selection=list(keys),
             raise_on_error=False,
-            tags={FETCH_TAG: self.fetch},
+            tags={FETCH_TAG: fetch, TAKEDOWNS_ONLY_TAG: str(self.takedowns_only).lower()},
         )
         outcome.seconds += time.monotonic() - began
         for event in result.all_events:

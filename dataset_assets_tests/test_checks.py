@@ -48,6 +48,15 @@ def test_a_tagged_image_that_is_not_listed_is_named() -> None:
     assert checks.has_no_tag_without_its_image(rows) == (False, {"images_not_listed": 1, "examples": "x-9-0"})
 
 
+def test_an_image_that_was_taken_down_and_is_still_there_is_named() -> None:
+    down, paths = images("x-1-0", "x-2-0"), ["images/raw/1.png", None, None]
+    raw = images("x-1-0", "x-2-0", "x-3-0", state=["stored", "excluded", "stored"], path=paths)
+    raw = raw.with_columns(reason=pl.Series([None, "taken_down", None]))
+    found = {"images_kept": 1, "examples": "x-1-0"}
+    assert checks.has_no_image_that_was_taken_down(tables(takedowns=down, raw_images=raw)) == (False, found)
+    assert checks.has_no_image_that_was_taken_down(tables(takedowns=down.tail(1), raw_images=raw))[0]
+
+
 def test_a_listed_image_without_a_state_and_an_unlawful_state_are_named() -> None:
     raw = images("x-1-0", "x-2-0", state=["stored", "pending"], reason=[None, "file_missing"])
     listed = images("x-1-0", "x-2-0")

@@ -161,6 +161,7 @@ def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
         ["candidates", "0", "12"],
         ["source", "0", "12"],
         ["license", "0", "12"],
+        ["takedown", "0", "12"],
         ["not_stored", "1", "11"],
         ["undecodable", "0", "11"],
         ["tags", "1", "10"],

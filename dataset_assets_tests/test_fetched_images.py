@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dataset_assets import takedown
 from dataset_assets.checks import has_no_picture_under_many_names
 from dataset_assets.domain.states import STATES
 from dataset_assets.storage.tables import Cell
@@ -199,3 +200,33 @@ def test_n13_a_dead_host_fails_the_run_and_is_asked_again_by_the_next(tmp_path: 
     mirror.write_metadata()
     mirror.rebuild(assets=ASSETS)
     assert {row["state"] for row in raw(mirror).values()} == {"stored"} <= set(STATES)
+
+
+def test_what_was_taken_down_is_not_asked_for_and_its_bytes_are_not_kept_from_another_address(
+    tmp_path: Path, server: WebServer
+) -> None:
+    mirror = mirror_of(tmp_path, server)
+    mirror.assets = ("takedowns", "tag_metadata", *ASSETS)
+    mirror.rebuild()
+    one = takedown.resolved(mirror.config, takedown.Asked("image", "danbooru-5001-0", "asked", "ada"))
+    takedown.add(mirror.config, one)
+    mirror.add_post(5900, 2005, ["1girl"], data=picture(5001))
+    mirror.posts[5900] |= {"md5": None, "file_url": server.give("/other.png", picture(5001))}
+    mirror.write_metadata()
+    server.requests.clear()
+
+    mirror.rebuild(fetch="again")
+
+    found = {name: row["reason"] for name, row in raw(mirror).items()}
+    assert found == {"5000": None, "5001": "taken_down", "5002": None, "5003": None, "5900": "taken_down"}
+    assert "/5001.png" not in server.requests
+    assert server.requests["/other.png"] == 1
+    assert {file.name.split("_")[0] for file in (mirror.root / "images").rglob("*.*")} == {"5000", "5002", "5003"}
+    assert raw(mirror)["5900"]["input_key"].startswith("taken down")
+    mirror.rebuild(fetch="again")
+    assert server.requests["/other.png"] == 1, "once known, it is not asked for either"
+    assert server.requests["/5000.png"] == 2
+
+    takedown.lift(mirror.config, one.id, "ada", "agreed")
+    mirror.rebuild()
+    assert {row["state"] for row in raw(mirror).values()} == {"stored"}

@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dataset_assets import takedown
 from dataset_assets.checks import has_as_many_records_as_its_publisher_says, is_of_the_days_that_were_scraped
 from dataset_assets.config import ConfigError, Source
 from dataset_assets.domain.schemas import TIME
+from dataset_assets.rebuild import Rebuild
 from dataset_assets.storage.tables import Cell
 from dataset_assets.trace import trace
 from dataset_assets_tests.mirror import Mirror, picture
@@ -184,6 +186,32 @@ def test_published_vectors_are_joined_to_the_rows_at_their_positions(real_data: 
     refused = mirror.table("published_embeddings", PD12M)
     assert refused["error"].unique().to_list() == ["bad_embedding_file"]
     assert refused["embedding"].null_count() == 824
+
+
+def test_what_was_taken_down_loses_its_published_caption_and_vector_though_their_files_are_gone(
+    real_data: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "pd12m.00.npy", np.random.default_rng(5).normal(size=(824, 768)).astype(np.float32))
+    mirror = pd12m_mirror(tmp_path, real_data, embeddings="'*.npy'", models="{embeddings: ViT-L-14 of OpenAI}")
+    assets = [*READ, *PUBLISHED, "takedowns"]
+    mirror.rebuild(assets=assets)
+    before = {name: mirror.table(name, PD12M) for name in ("captions", "published_embeddings")}
+    image_id = before["captions"]["image_id"][7]
+    one = takedown.resolved(mirror.config, takedown.Asked("image", image_id, "asked", "ada"))
+    takedown.add(mirror.config, one)
+    vectors = (tmp_path / "pd12m.00.npy").rename(tmp_path / "elsewhere")
+
+    work = Rebuild(mirror.definitions, mirror.config, mirror.instance, lambda line: None, takedowns_only=True)
+    outcomes = list(work.run([("pd12m", 2024)], ["takedowns", *before]))
+
+    assert not [error for outcome in outcomes for error in outcome.errors]
+    for name, rows in before.items():
+        assert mirror.table(name, PD12M).equals(rows.filter(pl.col("image_id") != image_id)), name
+    vectors.rename(tmp_path / "pd12m.00.npy")
+    takedown.lift(mirror.config, one.id, "ada", "agreed")
+    mirror.rebuild(assets=assets)
+    for name, rows in before.items():
+        assert mirror.table(name, PD12M).equals(rows), f"{name}: lifted, it is read again"
 
 
 def test_another_number_of_records_than_the_publisher_says_is_a_warning_that_stops_nothing(tmp_path: Path) -> None:

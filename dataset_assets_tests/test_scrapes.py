@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from dataset_assets import takedown
 from dataset_assets.config import ConfigError, load_config
 from dataset_assets_tests.loopback_pixiv import TOKEN, Pixiv, loopback_pixiv, program_for
 from dataset_assets_tests.mirror import Mirror
@@ -165,3 +166,20 @@ def test_the_command_line_shows_the_scrape_and_no_secret_reaches_dagsters_memory
     assert not [file for file in written if TOKEN.encode() in file.read_bytes()]
     assert TOKEN not in ended.stdout + ended.stderr
     assert pl.read_parquet(scraping.root / "tables" / "scrape" / "**" / "*.parquet").height == 3
+
+
+def test_a_scraped_file_that_was_taken_down_leaves_the_scrape_too_each_time_it_comes(scraping: Mirror) -> None:
+    scraping.rebuild(assets=[*ALL, "takedowns"])
+    rows = scraping.table("raw_images").filter(image_id="pixiv-77-0")
+    file, data = Path(rows["location"][0]), Path(rows["location"][0]).read_bytes()
+    one = takedown.resolved(scraping.config, takedown.Asked("image", "pixiv-77-0", "asked", "ada"))
+    takedown.add(scraping.config, one)
+
+    for _ in range(2):
+        scraping.rebuild(assets=[*ALL, "takedowns"])
+        reasons = dict(scraping.table("raw_images").select("image_id", "reason").iter_rows())
+        assert not file.exists()
+        assert reasons["pixiv-1078-0"] is None
+        assert reasons.get("pixiv-77-0", "taken_down") == "taken_down"
+        assert not list((scraping.root / "images").rglob("77_p0.*"))
+        file.write_bytes(data)  # as a later scrape would

@@ -18,6 +18,7 @@ READ_JOB, REBUILD_JOB, SOURCE_JOB, CATALOG_JOB = "read_sources", "rebuild", "reb
 ACROSS_JOB, UNIQUE_JOB = "rebuild_across_sources", "rebuild_unique_subsets"
 OPTIMIZE_JOB = "optimize_images"
 SCRAPE_JOB = "scrape_sources"
+MEMBERS_JOB, RELEASE_JOB = "gather_release_members", "write_releases"
 # Assets fed from outside Dagster's sight: `rebuild` looks at them each time, since only they can tell what changed.
 FED_FROM_OUTSIDE = "dataset_assets/fed_from_outside"
 
@@ -42,7 +43,7 @@ class Graph:
         kinds: Iterable[str],
         version: str,
         settings: object = None,
-        deps: Sequence[str | dg.AssetKey | dg.AssetSpec] = (),
+        deps: Sequence[str | dg.AssetKey | dg.AssetSpec | dg.AssetDep] = (),
         by_source: bool = False,
         across_sources: bool = False,
         fed_from_outside: bool = False,

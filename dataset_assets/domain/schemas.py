@@ -20,12 +20,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: what one row is, its columns, and the order of its rows."""
+    """A table: what one row is, its columns, and the order of its rows.
+
+    keeps_before: whether a partition's content before its last change is kept, to be compared with.
+    """
 
     name: str
     one_row_per: str
     columns: tuple[Column, ...]
     sorted_by: tuple[str, ...] = ("image_id",)
+    keeps_before: bool = False
 
     @property
     def schema(self) -> pl.Schema:
@@ -153,6 +157,7 @@ TAG_INDEX = Table(
         Column("pairs", pl.Int64, "pairs of image and tag that it was made from", ("tag_metadata.tag",)),
         Column("image_metadata", pl.String, "SHA-256 of the image_metadata that it was made from"),
         Column("tag_metadata", pl.String, "SHA-256 of the tag_metadata that it was made from"),
+        Column("takedowns", pl.String, "SHA-256 of the takedowns whose images it has not; null = no such table"),
     ),
     sorted_by=("path",),
 )
@@ -276,6 +281,7 @@ SUBSET = Table(
     (
         *_from("image_metadata", IMAGE_ID),
         Column("drop_reason", pl.String, "first rule that the image broke; null = kept"),
+        Column("split", pl.String, "the part that the image is in, such as train; null = dropped, or there are none"),
     ),
 )
 
@@ -298,4 +304,4 @@ TABLES = {
 
 def subset(name: str) -> Table:
     """The table of one subset."""
-    return Table(f"subset/{name}", SUBSET.one_row_per, SUBSET.columns)
+    return Table(f"subset/{name}", SUBSET.one_row_per, SUBSET.columns, keeps_before=True)
