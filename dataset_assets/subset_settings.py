@@ -24,6 +24,8 @@ class Subset(Settings):
     license: Literal["any", "redistributable"] | tuple[str, ...] = "any"
     exclude: Names = ()  # of `id_lists`: posts that stand in any of them are left out
     only: Names = ()  # of `id_lists`: posts that stand in none of them are left out
+    # keep: images of which no file has come yet stay, as ids that a release may hand on without pixels.
+    without_file: Literal["drop", "keep"] = "drop"
     min_side: int | None = Field(default=None, ge=1)  # pixels of the shorter side, upright as decoded
     max_aspect: float | None = Field(default=None, ge=1, allow_inf_nan=False)  # the longer side by the shorter
     scores: dict[Score, float] = Field(

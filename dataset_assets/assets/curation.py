@@ -92,6 +92,7 @@ def rules_of(config: DatasetConfig, name: str, source: str) -> list[selection.Ru
         is_license_enough=_is_license_enough(definition.license, config.sources[source].license),
         excludes_listed=bool(definition.exclude),
         only_listed=bool(definition.only),
+        keeps_without_file=definition.without_file == "keep",
         min_side=definition.min_side,
         max_aspect=definition.max_aspect,
         scores=definition.scores,

@@ -98,7 +98,7 @@ def gathered(dataset: Dataset, name: str, release: Release) -> tuple[Members, st
 
 
 def members_from(dataset: Dataset, release: Release, parts: Sequence[pl.LazyFrame]) -> Members:
-    """Members out of scans of their rows, with what some formats take beside them. Those without a file are left out.
+    """Members out of scans of their rows, with what some formats take beside them.
 
     parts: plain scans, for they are read a slice at a time, and a slice of a filtered scan reads all before it.
     """
@@ -110,7 +110,7 @@ def members_from(dataset: Dataset, release: Release, parts: Sequence[pl.LazyFram
         read_path=reader(dataset.blobs),
         embeddings=None if embeddings is None else _vectors(embeddings),
         notes=None if notes is None else _boxes(notes),
-    ).filter(pl.col("path").is_not_null())
+    )
 
 
 def _vectors(embeddings: pl.LazyFrame) -> pl.LazyFrame:

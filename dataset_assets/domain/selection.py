@@ -71,6 +71,7 @@ def subset_rules(
     is_license_enough: bool = True,
     excludes_listed: bool = False,
     only_listed: bool = False,
+    keeps_without_file: bool = False,
     min_side: int | None = None,
     max_aspect: float | None = None,
     scores: Mapping[Score, float] | None = None,
@@ -83,6 +84,7 @@ def subset_rules(
     `is_source_wanted`, `is_license_enough`: whether the subset takes the source, and its licence.
     `excludes_listed`, `only_listed`: whether posts of some id lists are left out, and whether all but those of some
     are; the columns `is_excluded` and `is_listed` say which these are, see `mark_listed`.
+    `keeps_without_file`: whether images stay of which no file has come yet; one that was withheld or is none never does.
     `min_side`, `max_aspect`: of the image as decoded: pixels of its shorter side, and the longer by the shorter.
     `scores`: the least of each score; an image without one is dropped.
     `asks_tags`: whether the subset has a tag query; its answer stands in the column `matches`, as `tag_query.matches`
@@ -91,14 +93,15 @@ def subset_rules(
     `drops_duplicates`: whether those are left out of which the column `is_duplicate` says so.
     Raises: WhereError when the condition is refused.
     """
+    states = ("stored", "pending") if keeps_without_file else ("stored",)
     rules = [
         Rule("source", pl.lit(is_source_wanted)),
         Rule("license", pl.lit(is_license_enough)),
         *([Rule("exclude", ~pl.col("is_excluded"))] if excludes_listed else []),
         *([Rule("only", pl.col("is_listed"))] if only_listed else []),
         Rule("takedown", pl.col("reason").ne_missing(REASON)),
-        Rule("not_stored", pl.col("state") == "stored"),
-        Rule("undecodable", pl.col("is_decoded")),
+        Rule("not_stored", pl.col("state").is_in(states)),
+        Rule("undecodable", pl.col("is_decoded") | (pl.col("state") == "pending")),
     ]
     shorter, longer = pl.min_horizontal("width", "height"), pl.max_horizontal("width", "height")
     if min_side is not None:

@@ -393,3 +393,23 @@ def test_source_and_licence_come_first(wanted: bool, enough: bool, reason: str |
 def test_subset_with_a_refused_condition_is_no_subset() -> None:
     with pytest.raises(WhereError):
         subset_rules(where="1=1; drop table x")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_decoded", "dropped", "dropped_unless_kept"),
+    [
+        ("stored", True, None, None),
+        ("stored", False, "undecodable", "undecodable"),
+        ("pending", False, "not_stored", None),
+        ("quarantined", False, "not_stored", "not_stored"),
+        ("excluded", False, "not_stored", "not_stored"),
+    ],
+)
+def test_an_image_of_which_no_file_has_come_stays_where_it_is_asked_for(
+    state: str, is_decoded: bool, dropped: str | None, dropped_unless_kept: str | None
+) -> None:
+    row = pl.DataFrame({"state": [state], "is_decoded": [is_decoded], "reason": [None]})
+
+    reasons = [row.select(drop_reason(subset_rules(keeps_without_file=keeps))).item() for keeps in (False, True)]
+
+    assert reasons == [dropped, dropped_unless_kept]
