@@ -105,7 +105,7 @@ class Rebuild:
         members = {dg.AssetKey([MEMBERS.name, name]) for name in names}
         with progress_to(self.say):
             for source in sorted(self.config.sources):
-                yield self._cell(MEMBERS_JOB, Cell(source), members, everything=False)
+                yield self._cell(MEMBERS_JOB, Cell(source), members, everything=True)
             for name in names:
                 outcome = Outcome(Cell())
                 self._run(RELEASE_JOB, [dg.AssetKey(["release", name])], outcome)

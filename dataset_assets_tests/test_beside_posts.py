@@ -53,6 +53,7 @@ def test_families_pools_and_notes_name_the_images_that_they_are_about(mirror: Mi
         assert mirror.table(name, Cell("pixiv_niji")).is_empty()
 
 
+@pytest.mark.slow
 def test_a_dump_is_read_again_when_it_changed_and_only_then(mirror: Mirror) -> None:
     def notes_written() -> str:
         mirror.rebuild(assets=BESIDE)

@@ -86,6 +86,7 @@ def mirror(bare: Mirror) -> Mirror:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["copy", "reference"])
 def test_s10_a_bucket_behind_faults_gives_the_same_rows_as_the_disk(mirror: Mirror, port: int, store: str) -> None:
     make_bucket(port, f"mirror-{store}", mirrored(mirror))

@@ -60,6 +60,7 @@ def test_a_deleted_image_is_made_again(mirror: Mirror, table: str) -> None:
     assert file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_two_rebuilds_of_one_cell_do_not_take_its_tables_from_one_another(mirror: Mirror) -> None:
     with mirror.tables.lock("_rebuild", CELL):
         work = Rebuild(mirror.definitions, mirror.config, mirror.instance, lambda line: None)

@@ -218,6 +218,7 @@ def test_the_contact_sheet_in_an_event_stays_below_a_hundred_kilobytes(built: Mi
     assert all("data:image/jpeg;base64," in sheet and len(sheet) < 100_000 for sheet in sheets)
 
 
+@pytest.mark.slow
 def test_what_was_built_in_another_root_is_missing_in_this_one(tmp_path: Path) -> None:
     """Dagster's memory of runs is shared by the datasets of a folder; each root has tables of its own."""
     mirror = Mirror.make(tmp_path)

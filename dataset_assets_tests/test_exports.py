@@ -215,6 +215,7 @@ def test_an_earlier_export_without_a_record_is_refused_by_its_key(mirror: Mirror
     assert names(mirror) == []
 
 
+@pytest.mark.slow
 def test_an_export_that_comes_again_keeps_its_place_in_time_and_a_lost_file_is_kept_anew(mirror: Mirror) -> None:
     mirror.rebuild(assets=ASSETS)
     mirror.set_tags(5000, ["2girls"])

@@ -202,6 +202,7 @@ def test_n13_a_dead_host_fails_the_run_and_is_asked_again_by_the_next(tmp_path: 
     assert {row["state"] for row in raw(mirror).values()} == {"stored"} <= set(STATES)
 
 
+@pytest.mark.slow
 def test_what_was_taken_down_is_not_asked_for_and_its_bytes_are_not_kept_from_another_address(
     tmp_path: Path, server: WebServer
 ) -> None:

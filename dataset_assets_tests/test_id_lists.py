@@ -54,6 +54,7 @@ def test_listed_posts_are_left_out_and_trace_names_the_list(mirror: Mirror) -> N
     assert "id_list/photos" not in story
 
 
+@pytest.mark.slow
 def test_a_changed_list_rebuilds_the_subsets_that_use_it_and_no_other(mirror: Mirror) -> None:
     names = ("everything", "unique", "no_photos", "chosen")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_assets import cli, cli_review
-from dataset_assets.review import NothingToReview, Question, Review, Wanted, draw_sheet, questions
+from dataset_assets.review import BadAnswer, NothingToReview, Question, Review, Wanted, draw_sheet, questions
 from dataset_assets.storage.tables import Cell
 from dataset_assets.trace import trace
 from dataset_assets_tests.mirror import Mirror
@@ -98,7 +98,7 @@ def test_the_clearest_questions_come_first_and_none_about_images_that_were_learn
 def test_a_sheet_shows_the_pictures_in_their_order(mirror: Mirror) -> None:
     found = asked(mirror, tags=["blue_sky"])
 
-    with Image.open(draw_sheet(mirror.config, found)) as sheet:
+    with Image.open(draw_sheet(mirror.config, found, sitting(mirror).sheet)) as sheet:
         assert sheet.size[0] > sheet.size[1] > 200
         first = sheet.getpixel((110, 110))
     assert isinstance(first, tuple)
@@ -167,6 +167,73 @@ def test_keys_answer_skip_undo_and_leave(mirror: Mirror, tmp_path: Path) -> None
     assert asked(mirror, in_sample=True)[0] == found[1]
 
 
+@pytest.mark.parametrize(
+    ("sent", "keys"),
+    [
+        (b"ar", "ar"),
+        (b"\x1b[A", "\x1b"),  # an arrow upward: its last letter is no answer
+        (b"\x1bOR\x1b[15~a", "\x1b\x1ba"),
+        (b"\x1b[1;5Ar", "\x1br"),
+        (b"\x1b", "\x1b"),
+        ("é\x04".encode(), "é\x04"),
+    ],
+)
+def test_a_key_that_sends_several_characters_is_one_key(sent: bytes, keys: str) -> None:
+    sendings = iter([sent, b""])
+
+    assert "".join(cli_review.pressed(lambda: next(sendings))) == keys
+
+
+def test_two_people_at_once_see_their_own_pictures(mirror: Mirror) -> None:
+    assert sitting(mirror).sheet != sitting(mirror).sheet
+
+
+def test_an_answer_that_could_not_be_read_again_is_refused(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    person = sitting(mirror)
+
+    with pytest.raises(BadAnswer, match="why is no text"):
+        person.answer(asked(mirror)[0], True, "two\nlines")
+
+    assert not (mirror.root / "decisions").exists()
+    assert person.count == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image_id;tag;decision\ndanbooru-5950-0;blue_sky;accept\n", "names no column decision, image_id, tag"),
+        (f"image_id,tag,decision,why\ndanbooru-5950-0,blue_sky,accept,{'x' * 600}\n", "line 2: a reason of 600"),
+    ],
+)
+def test_a_file_of_answers_that_cannot_be_meant_is_refused(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.config_file))
+    file = tmp_path / "answers.csv"
+    file.write_text(content, "utf-8")
+
+    result = CliRunner().invoke(cli.app, ["review", "--from", str(file)])
+
+    assert message in str(result.exception)
+    assert not (mirror.root / "decisions").exists()
+
+
+def test_a_reason_of_several_lines_becomes_one(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.config_file))
+    file = tmp_path / "answers.csv"
+    file.write_text('image_id,tag,decision,why\ndanbooru-5950-0,blue_sky,accept,"two\nlines\x07"\n', "utf-8")
+
+    result = CliRunner().invoke(cli.app, ["review", "--from", str(file)])
+
+    assert "1 decisions" in result.output, result.exception
+    [line] = [json.loads(one.read_bytes()) for one in (mirror.root / "decisions").rglob("*.jsonl")]
+    assert line["why"] == "two lines"
+
+
+@pytest.mark.slow
 def test_a_line_that_someone_has_spoilt_is_a_row_and_the_others_count(tmp_path: Path) -> None:
     mirror = build(tmp_path)
     decide(mirror, "danbooru-5950-0", "blue_sky", accept=True)

@@ -76,6 +76,7 @@ def parted(found: dict[str, str], groups: dict[str, str]) -> set[str]:
     return {group for group, several in lies_in.items() if len(several) > 1}
 
 
+@pytest.mark.slow
 def test_no_duplicate_sketch_or_family_lies_in_two_parts_and_what_arrives_moves_none(mirror: Mirror) -> None:
     mirror.rebuild(assets=WANTED)
     found = {name: parts(mirror, name) for name in NAMES}

@@ -41,6 +41,7 @@ def test_a_work_that_two_sources_have_is_found_by_page_and_shown_in_trace_and_ca
     assert count == 2
 
 
+@pytest.mark.slow
 def test_a_new_link_in_one_year_is_found_and_an_unchanged_rebuild_makes_nothing_anew(mirror: Mirror) -> None:
     mirror.rebuild(assets=WORKS)
     before = mirror.commits("same_works")[Cell()].run_id

@@ -1,6 +1,6 @@
 """What leaves, pinned: the members of each release, and the release itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ import polars as pl
 
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.pictures import staged_rows
+from dataset_assets.compute.update import fingerprint
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import membership
 from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_TAGS
@@ -80,10 +81,15 @@ def members_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
     """The function of one release's members."""
 
     def members(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:
-        source, release = str(cell_of(context).source), dataset.config.releases[name]
-        years = [Cell(source, year) for year in dataset.config.sources[source].years]
-        frames = (frame for cell in years for frame in members_in(dataset, release, cell))
-        staged = dataset.tables.stage_frames(members_table(name), cell_of(context), frames)
+        cell, table, release = cell_of(context), members_table(name), dataset.config.releases[name]
+        years = [Cell(cell.source, year) for year in dataset.config.sources[str(cell.source)].years]
+        recipe = _recipe(dataset, release, years)
+        commit = dataset.tables.commit_of(table.name, cell)
+        if commit is not None and commit.recipe == recipe and dataset.tables.is_intact(table.name, cell):
+            staged = dataset.tables.unchanged(table, cell)
+        else:
+            frames = (frame for year in years for frame in members_in(dataset, release, year))
+            staged = dataset.tables.stage_frames(table, cell, frames, recipe)
         rows = staged_rows(dataset.tables, staged)
         lacking = int(rows.filter(pl.col("path").is_null()).select(pl.len()).collect().item())
         return dataset.result(context, staged, {"members": staged.rows - lacking, "without_file": lacking})
@@ -93,6 +99,14 @@ def members_of(name: str) -> Callable[..., dg.MaterializeResult[Staged]]:
         "keeps and the release's time has. `path` is null where the file that would leave was not made."
     )
     return members
+
+
+def _recipe(dataset: Dataset, release: Release, years: Sequence[Cell]) -> str:
+    """A fingerprint of all that a source's members are made from: the tables' contents, whoever built them."""
+    names = _needed(dataset.config, release)
+    commits = {name: [commit and commit.sha256 for commit in dataset.tables.commits(name, years)] for name in names}
+    settings = [_settings(release), _licenses(dataset.config)]
+    return fingerprint({"version": MEMBERS_VERSION, "settings": settings, "tables": commits})
 
 
 def members_in(dataset: Dataset, release: Release, cell: Cell) -> Iterator[pl.DataFrame]:
