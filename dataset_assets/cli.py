@@ -174,6 +174,8 @@ def demo() -> None:
     )
     sheets = Blobs(config.root_path).shown("sheets/training_images")
     console.print(f"Look at the images:   {_from_here(Path(sheets))}/*.jpg")
+    card = Blobs(config.root_path).shown(f"releases/{next(iter(config.releases))}/card.html")
+    console.print(f"Look at a release:    {_from_here(Path(card))}")
     program = _from_here(Path(sys.argv[0]).absolute())
     console.print(f"Why is an image out?  {program} why {_dropped_image(config)}")
     console.print(f"Ask in SQL:           {program} sql 'from funnel order by all'")
