@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import Graph
+from dataset_assets.assets.release_checks import release_checks
 from dataset_assets.config import GalleryDlSource, Pd12mSource, Source
 from dataset_assets.domain.annotations import CAPTIONS, PUBLISHED_EMBEDDINGS, PUBLISHED_TAGS
 from dataset_assets.domain.blocked import REASON as TAKEN_DOWN
@@ -93,6 +94,7 @@ def checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         *(_checks_of_model_captions(graph) if graph.config.captioner else []),
         *(_checks_of_agreement(graph) if any(_publishes_vectors(s) for s in graph.config.sources.values()) else []),
         *(_check(graph, name, has_a_row_for_every_candidate, of=name) for name in subsets),
+        *release_checks(graph),
     ]
 
 

@@ -110,6 +110,7 @@ class Rebuild:
                 outcome = Outcome(Cell())
                 self._run(RELEASE_JOB, [dg.AssetKey(["release", name])], outcome)
                 yield outcome
+            yield from self._once(CATALOG_JOB, Cell(), None)
 
     def _is_asked_for(self, job: str, wanted: set[dg.AssetKey] | None) -> bool:
         """Whether a job that no rebuild runs of itself is named by one of its assets that a rebuild leaves out."""

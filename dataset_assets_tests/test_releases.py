@@ -86,6 +86,22 @@ def test_a_release_is_written_once_verified_and_written_again_with_the_same_byte
     assert shell.run("release", "drift", "first").split()[:2] == ["missing", "0"]
 
 
+def test_a_damaged_release_fails_its_check_and_the_catalog_shows_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
+    shell.run("release", "build", "first", "--as-is")
+    answer = shell.run("sql", "select count(*), sum(bytes) > 0 from release.first", "--csv")
+    (shell.mirror.root / "releases/first/README.md").unlink()
+
+    said = shell.run("release", "build", "first", "--as-is", code=1)
+
+    assert answer.splitlines()[1].endswith(",True")
+    assert "check is_whole of release/first failed" in said
+    assert "README.md: missing" in said
+
+
 def test_a_copy_with_a_flipped_byte_ends_verify_with_exit_code_4(shell: Shell, tmp_path: Path) -> None:
     shell.run("release", "build", "first", "--as-is")
     shutil.copytree(shell.mirror.root / "releases" / "first", tmp_path / "copy")

@@ -22,6 +22,7 @@ from dataset_assets.exports.release import (
     write_release,
 )
 from dataset_assets.exports.target import Target
+from dataset_assets.release_settings import FORMAT_NAMES
 
 FILES = {f"images/training/a/{number:04d}/{number}_p0.jpg": b"picture %d" % number * number for number in range(1, 9)}
 
@@ -194,6 +195,5 @@ def test_a_path_outside_of_the_root_is_not_told(path: str | None) -> None:
     assert frame.select(path=public_path(pl.col("path")))["path"].to_list() == [None, "images/raw/a/1.png"]
 
 
-def test_every_format_has_a_module_that_writes() -> None:
-    for one in formats.FORMATS.values():
-        assert callable(one.write)
+def test_dataset_yaml_knows_every_format_and_no_other() -> None:
+    assert set(FORMAT_NAMES) == set(formats.FORMATS)
