@@ -147,6 +147,8 @@ def _exit_code(outcomes: list["Outcome"]) -> int:
 
 def _print_outcome(outcome: "Outcome") -> None:
     console.print(f"[bold]{escape(str(outcome))}[/bold]")
+    for warning in outcome.warnings:
+        errors.print(f"[yellow]  {escape(warning)}[/yellow]")
     for error in outcome.errors:
         errors.print(f"[red]  {escape(error)}[/red]")
 
@@ -197,7 +199,7 @@ def _dropped_image(config: DatasetConfig) -> str:
 def status(source: Sources = None, years: YearSpan = None) -> None:
     """Show rows by state for each cell, and which cells are stale and why."""
     from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, UNIQUE_JOB
-    from dataset_assets.overview import damage, undeclared_records
+    from dataset_assets.overview import damage, undeclared_records, undeclared_tables
     from dataset_assets.staleness import Staleness, keys_of
     from dataset_assets.storage.tables import Cell, Tables
 
@@ -214,7 +216,7 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
         parts += [(ACROSS_JOB, Cell()), *((UNIQUE_JOB, Cell(*cell)) for cell in unique), (CATALOG_JOB, Cell())]
         stale = [verdict for job, cell in parts for verdict in staleness.of(keys_of(definitions, job), cell)]
     _print_stale(stale)
-    for line in undeclared_records(config, sorted({name for name, _ in cells})):
+    for line in [*undeclared_records(config, sorted({name for name, _ in cells})), *undeclared_tables(config)]:
         console.print(f"[yellow]{escape(line)}[/yellow]")
     for line in damage(config):
         errors.print(f"[red]{escape(line)}; `dataset-assets rebuild` makes it again[/red]")

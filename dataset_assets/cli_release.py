@@ -1,5 +1,7 @@
 """`dataset-assets release` and `dataset-assets export`: what leaves, pinned or once."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,9 @@ from dataset_assets.places import Place, S3Place, parse_s3_url
 from dataset_assets.release_settings import FORMAT_NAMES, Release
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
     from dataset_assets.exports.target import Target
     from dataset_assets.resources import Dataset
 
@@ -41,7 +46,31 @@ def build(
 ) -> None:
     """Write releases. One that is written is left alone; one that was stopped goes on from there."""
     config = config_from_environment()
-    write(config, _known(config, names or list(config.releases)), as_is=as_is)
+    known = _known(config, names or list(config.releases))
+    wanted = known if names else [name for name in known if not _is_written(config, name)]
+    if wanted:
+        write(config, wanted, as_is=as_is)
+    if before := len(known) - len(wanted):
+        console.print(f"written before, and left as it is: {before:,} of {len(known):,}; `dataset-assets release list`")
+
+
+def _is_written(config: DatasetConfig, name: str) -> bool:
+    """Whether a release is there. Says so where dataset.yaml means another one by now."""
+    from dataset_assets.assets.release_writing import release_target
+    from dataset_assets.exports import release as releases
+
+    try:
+        manifest = releases.read_manifest(release_target(config, name))
+    except FileNotFoundError:
+        return False
+    meant = config.releases[name].model_dump(mode="json")
+    meant["formats"] = sorted(meant["formats"])
+    written = {**manifest, "formats": sorted(manifest["formats"])}
+    decides = ("subset", "formats", "until", "images", "tags", "captions", "pixels", "shard_mb")
+    if other := [key for key in decides if written.get(key) != meant[key]]:
+        said = f"{name} was written with other {' and '.join(other)} than dataset.yaml has now; it stays as it is"
+        errors.print(f"[yellow]{escape(said)}[/yellow]")
+    return True
 
 
 def write(config: DatasetConfig, wanted: list[str], *, as_is: bool) -> None:
@@ -131,6 +160,9 @@ def verify(
     from dataset_assets.exports import release as releases
 
     target = _target_of(release)
+    if (reason := releases.withdrawn_because(target)) is not None:
+        errors.print(f"[red]{escape(release)} was withdrawn, and its files are gone: {escape(reason)}[/red]")
+        raise typer.Exit(DAMAGED)
     try:
         found = list(releases.verify(target, _progress))
         manifest = releases.read_manifest(target)
@@ -164,20 +196,25 @@ def write_again(name: Name, to: To) -> None:
     except release_writing.CannotRelease as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
         raise typer.Exit(DAMAGED) from None
-    _leave_no_scratch(target)
+    finally:
+        _leave_no_scratch(target)
     if again.is_same and again.manifest is not None:
         console.print(f"{name}: the same bytes, manifest {releases.manifest_hash(again.manifest)}")
         return
     _say_some("missing: its file is nowhere any more", again.missing)
+    _say_some("changed: its file is another now; `dataset-assets rebuild --all` makes it again", again.changed)
     _say_some("other bytes than the first time", again.other_files)
     if again.manifest is None:
-        errors.print("nothing was written")
+        unfinished = f"it was not finished; the same command goes on in {to}"
+        errors.print("nothing was written" if again.missing else unfinished)
     raise typer.Exit(FAILED)
 
 
 @app.command()
 def drift(name: Name) -> None:
     """Say how the members that a release pins differ from what the tables would give now."""
+    import dagster as dg
+
     from dataset_assets.assets import release_writing
     from dataset_assets.exports import release as releases
 
@@ -188,8 +225,11 @@ def drift(name: Name) -> None:
         releases.read_manifest(target)
     except FileNotFoundError:
         raise WrongUse(f"release {name} is not written yet: `dataset-assets release build {name}`") from None
-    now, _ = release_writing.gathered(dataset, name, config.releases[name])
-    found = release_writing.drift(release_writing.pinned_rows(target), now.scan())
+    try:
+        found = release_writing.drift_of(dataset, name)
+    except dg.Failure as error:
+        errors.print(f"[red]{escape(error.description or str(error))}[/red]")
+        raise typer.Exit(FAILED) from None
     for what, count in found.items():
         console.print(f"{what:<9}{count:>12,}")
     if any(found.values()):
@@ -206,6 +246,7 @@ def withdraw(name: Name, reason: Annotated[str, typer.Option(help="Why; it is wr
         gone = release_again.withdraw(_dataset(config), name, reason, _progress)
     except FileNotFoundError:
         raise WrongUse(f"there is no release {name!r} in {config.root_path}") from None
+    release_history.write_feed(config.root_path, _progress)
     console.print(f"{name}: {gone:,} files removed; its manifest stays")
 
 
@@ -233,18 +274,32 @@ def export(
     try:
         release = Release.model_validate({**asked, "pixels": pixels, "shard_mb": shard_mb})
     except ValidationError as error:
-        raise WrongUse("; ".join(f"--{found['loc'][0]}: {found['msg']}" for found in error.errors())) from None
+        raise WrongUse("; ".join(map(_about_option, _first_of_each(error)))) from None
     target = _fresh_target(config, to)
     try:
         manifest = release_writing.export(_dataset(config), subset, release, target, _progress)
     except (dg.Failure, release_writing.CannotRelease) as error:
         errors.print(f"[red]{escape(str(getattr(error, 'description', None) or error))}[/red]")
         raise typer.Exit(FAILED) from None
-    _leave_no_scratch(target)
+    finally:
+        _leave_no_scratch(target)
     counts = manifest["counts"]
     console.print(f"{subset}: {counts['images']:,} images, {manifest['files']['count']:,} files in {to}")
     for source, held in manifest["held_back"].items():
         console.print(f"  held back: the pixels of {held:,} images of {source}, which may not be redistributed")
+
+
+def _first_of_each(error: "ValidationError") -> list["ErrorDetails"]:
+    """What is wrong with each option: the first thing said, for the others follow from it."""
+    found: dict[str, ErrorDetails] = {}
+    for one in error.errors():
+        found.setdefault(str(one["loc"][0]), one)
+    return list(found.values())
+
+
+def _about_option(found: "ErrorDetails") -> str:
+    name = {"formats": "format", "shard_mb": "shard-mb"}.get(str(found["loc"][0]), str(found["loc"][0]))
+    return f"--{name} {found['input']}: {found['msg'][0].lower()}{found['msg'][1:]}"
 
 
 def _known(config: DatasetConfig, names: list[str]) -> list[str]:
@@ -281,6 +336,8 @@ def _fresh_target(config: DatasetConfig, to: str) -> "Target":
     from dataset_assets.storage.root import opened
 
     place = _place(config, to)
+    if isinstance(place, Path):
+        _require_writable(config, place, to)
     opened(place).require()
     names = opened(place).names("")
     if MANIFEST in names or (names and not any(name.startswith(f"{FINISHED}/") for name in names)):
@@ -289,10 +346,24 @@ def _fresh_target(config: DatasetConfig, to: str) -> "Target":
     return Target(place, scratch)
 
 
+def _require_writable(config: DatasetConfig, place: Path, to: str) -> None:
+    """Refuse a folder that cannot be made or written into, and one that is the root's own. Raises: WrongUse."""
+    if isinstance(config.root_path, Path) and place.resolve().is_relative_to(config.root_path.resolve()):
+        raise WrongUse(f"--to {to}: it lies in the root {config.root_path}, which is no place for anything else")
+    if place.exists() and not place.is_dir():
+        raise WrongUse(f"--to {to}: there is a file of that name; it was left as it is")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place if place.is_dir() else place.parent):
+            pass
+    except OSError as error:
+        raise WrongUse(f"--to {to} cannot be written: {error}") from None
+
+
 def _leave_no_scratch(target: "Target") -> None:
-    """Remove the folder in which the files of a place outside of the root were made; it is empty."""
-    if isinstance(target.place, Path) and target.scratch.is_dir():
-        target.scratch.rmdir()
+    """Remove the folder in which the files of a place outside of the root were made."""
+    if isinstance(target.place, Path):
+        shutil.rmtree(target.scratch, ignore_errors=True)
 
 
 def _target_of(release: str) -> "Target":

@@ -4,6 +4,8 @@ import contextlib
 import csv
 import getpass
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,10 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 KEYS = "a = the tagger is right, r = the source is right, s = skip, u = undo, q = quit"
+ESCAPE = "\x1b"
+# What a key such as an arrow sends: several characters, among them letters that would be answers.
+ESCAPED = re.compile(r"\x1b(?:\[[0-9;<=>?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)
+BYTES_AT_ONCE = 1024
 ENDS = ("q", "\x03", "\x04", "")  # as well as Ctrl-C, Ctrl-D and the end of input
 APPLY = "`dataset-assets rebuild --assets tag_decisions,tag_metadata` puts them into the tags"
 
@@ -61,7 +67,7 @@ def review(
     asked = _questions(config, cells, tag or [], kind, in_sample or answers is not None, 10**9 if answers else limit)
     if questions is not None:
         return _write_questions(asked, questions)
-    sitting = _sitting(config, who)
+    sitting, why = _sitting(config, who), _reason(why)
     if answers is not None:
         _from_file(sitting, asked, answers, why)
     else:
@@ -103,10 +109,24 @@ def _sitting(config: DatasetConfig, who: str | None) -> "Review":
     return Review(config, name)
 
 
+def _reason(said: str | None) -> str | None:
+    from dataset_assets.review import BadAnswer, reason
+
+    try:
+        return reason(said)
+    except BadAnswer as error:
+        raise ConfigError(f"--why: {error}") from None
+
+
 def _ask_in_terminal(config: DatasetConfig, sitting: "Review", asked: "list[Question]", why: str | None) -> None:
+    from dataset_assets.storage.blobs import Blobs
+
     console.print(f"{len(asked)} questions. {KEYS}")
-    with _single_keys() as read_key:
-        go_through(config, sitting, asked, read_key, why)
+    try:
+        with _single_keys() as read_key:
+            go_through(config, sitting, asked, read_key, why)
+    finally:
+        Blobs(config.root_path).remove(sitting.sheet)
 
 
 def go_through(
@@ -119,7 +139,7 @@ def go_through(
     while at < len(asked):
         if at // SHEET_IMAGES != drawn:
             drawn = at // SHEET_IMAGES
-            shown = draw_sheet(config, asked[drawn * SHEET_IMAGES :])
+            shown = draw_sheet(config, asked[drawn * SHEET_IMAGES :], sitting.sheet)
             console.print(f"[dim]the next {min(SHEET_IMAGES, len(asked) - at)} pictures: {escape(shown)}[/dim]")
         _print_question(config, asked[at], at, len(asked))
         key = read_key().lower()
@@ -160,9 +180,16 @@ def _single_keys() -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        yield lambda: sys.stdin.read(1)
+        keys = pressed(lambda: os.read(stream, BYTES_AT_ONCE))
+        yield lambda: next(keys, "")
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
+
+
+def pressed(read: Callable[[], bytes]) -> Iterator[str]:
+    """The keys of what a terminal sends, in their order; one that sends several characters is ESCAPE."""
+    while sent := read():
+        yield from ESCAPED.sub(ESCAPE, sent.decode("utf-8", "replace"))
 
 
 def _from_file(sitting: "Review", asked: "Sequence[Question]", file: Path, why: str | None) -> None:
@@ -171,7 +198,10 @@ def _from_file(sitting: "Review", asked: "Sequence[Question]", file: Path, why: 
 
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            answers = list(answers_in(list(csv.DictReader(lines, strict=True))))
+            table = csv.DictReader(lines, strict=True)
+            if lacking := {"image_id", "tag", "decision"} - {*(table.fieldnames or ())}:
+                raise BadAnswer(f"its first line names no column {', '.join(sorted(lacking))}; commas part columns")
+            answers = list(answers_in(list(table)))
     except (OSError, UnicodeDecodeError, csv.Error, BadAnswer) as error:
         raise ConfigError(f"{file}: {error}") from None
     open_questions = {(question.image_id, question.tag): question for question in asked}

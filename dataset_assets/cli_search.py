@@ -59,12 +59,16 @@ def search(
     """Find images by tags and metadata, in Danbooru's own search syntax; and by text or likeness among them."""
     config = config_from_environment()
     if text is not None or like is not None:
+        if count or facets:
+            raise ConfigError("--text and --like rank images and count none; leave --count and --facets out")
         wanted = Wanted(query, where, source, years, 20 if limit is None else limit)
         found_alike = _alike(config, wanted, text, like, exact, published)
         _print_alike(found_alike, as_json, as_csv)
         return _write_alike(found_alike, text or f"like {like}", grid, page)
     if page is not None:
         raise ConfigError("--html shows what --text or --like finds; --grid shows a sample of what tags find")
+    if exact or published:
+        raise ConfigError(f"{'--exact' if exact else '--published'} belongs to --like, and --exact to --text")
     found = _find(config, query, source, years, where)
     for note in found.notes:
         errors.print(f"[yellow]{escape(note)}[/yellow]")

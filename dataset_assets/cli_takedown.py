@@ -299,6 +299,7 @@ def _print_proof(proof: dict[str, Any]) -> None:
         console.print(
             f"  searched {searched['files']:,} files below the root for {searched['hashes']} hashes: "
             + (f"{found} found" if found else "none has these bytes")
+            + f", {proof['proven_at'][:16]} UTC; `dataset-assets takedown apply {request['id']}` looks again"
         )
 
 

@@ -28,6 +28,7 @@ from dataset_assets.subset_settings import Subset
 MAX_CONFIG_BYTES = 1_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 RELEASE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SAYS_NOTHING = "nothing stands below this key; write {} for its defaults, or take it out"
 HELD_BY_EVERY_FORMAT = 16_000  # pixels: the largest side that need not be asked about
 
 
@@ -190,6 +191,15 @@ class Source(FileSettings):
             raise ValueError(f"images: {images} names no bucket; write s3://bucket/prefix")
         if self.store == "link":
             raise ValueError("store: link needs files on this disk; with images in a bucket use copy or reference")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> "Source":
+        given = self.model_fields_set
+        if "fetch" in given and not self.is_fetched:
+            raise ValueError("fetch: says how images are fetched with images: url; take it out, or write images: url")
+        if "s3" in given and not self.in_bucket:
+            raise ValueError("s3: says how a bucket is reached, and images names none; take it out")
         return self
 
     @model_validator(mode="after")
@@ -434,6 +444,10 @@ class TrainingImages(Settings):
             raise ValueError("max_side and size both say how large; keep one")
         if self.fit == "keep" and given & {"max_side", "size", "enlarge"}:
             raise ValueError("fit: keep leaves every size as it is; take max_side, size and enlarge out")
+        if self.fit != "pad" and "padding" in given:
+            raise ValueError(f"padding colours what fit: pad adds, and fit is {self.fit}; take padding out")
+        if self.format == "png" and "quality" in given:
+            raise ValueError("quality is of JPEG and WebP, and format is png; take quality out")
         if max(self.size or (self.max_side,)) > HELD_BY_EVERY_FORMAT:
             from dataset_assets.domain.training import TrainingRecipe  # brings NumPy and Pillow, which few need
 
@@ -598,7 +612,9 @@ class NearDuplicates(Settings):
 
 
 class RootBucket(Settings):
-    """How the root's bucket is reached. Keys are never written here: they come as all AWS programs find them."""
+    """How buckets that are written to are reached: the root's, and those of exports. Keys are never written here: they
+    come as all AWS programs find them.
+    """
 
     region: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
     endpoint: str | None = Field(default=None, pattern=r"^https?://[A-Za-z0-9.\[\]:-]{1,255}/?$")
@@ -633,6 +649,18 @@ class DatasetConfig(Settings):
             if release.tags == "predicted" and self.tagger is None:
                 raise ValueError(f"releases.{name}.tags: predicted asks for a tagger, and none is set")
         return self
+
+    @field_validator("id_lists", "subsets", "releases", mode="before")
+    @classmethod
+    def _a_list_may_be_empty(cls, named: object) -> object:
+        return {} if named is None else named  # as where all that stood below it is commented out
+
+    @field_validator("optimized_images", "tagger", "image_scores", "captioner", mode="before")
+    @classmethod
+    def _a_block_says_something(cls, block: object) -> object:
+        if block is None:  # nothing would be made of it, though it is there
+            raise ValueError(SAYS_NOTHING)
+        return block
 
     @field_validator("root")
     @classmethod
@@ -874,6 +902,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if kind == "union_tag_not_found":
         kinds = "'danbooru', 'gallery_dl', 'pixiv_lists' or 'pd12m'" if path[0] == "sources" else "'coca' or 'blip'"
         return f"{key}.kind: missing; expected {kinds}"
+    if kind in ("model_type", "dict_type"):
+        return f"{key}: {SAYS_NOTHING if found is None else f'expected keys with values, found {found!r}'}"
     if kind == "value_error":
         return ": ".join(part for part in (key, str(problem["ctx"]["error"])) if part)
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, found {found!r}"

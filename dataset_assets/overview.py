@@ -6,7 +6,7 @@ from functools import partial
 import polars as pl
 
 from dataset_assets.config import DatasetConfig
-from dataset_assets.domain.schemas import TAG_INDEX
+from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_INDEX
 from dataset_assets.domain.states import STATES
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
 from dataset_assets.storage.index_files import index_is_there
@@ -74,3 +74,10 @@ def undeclared_records(config: DatasetConfig, sources: Iterable[str]) -> list[st
             if year not in declared:
                 said.append(f"{source}: {records:,} records of {year}, which is none of its years")
     return said
+
+
+def undeclared_tables(config: DatasetConfig) -> list[str]:
+    """The years in the root that dataset.yaml has not, or no longer, in words."""
+    declared = {Cell(*cell) for cell in config.cells()}
+    left = [cell for cell in Tables(config.root_path).cells(IMAGE_METADATA.name) if cell not in declared]
+    return [f"{cell} is not declared, but its tables are there; `sql`, `search` and duplicates use it" for cell in left]

@@ -54,6 +54,7 @@ class Outcome:
     reused: int = 0
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     is_locked: bool = False
     is_unavailable: bool = False
     is_interrupted: bool = False
@@ -104,13 +105,24 @@ class Rebuild:
         """Write these releases: who is in them, source by source, then each; what is written already is left alone."""
         members = {dg.AssetKey([MEMBERS.name, name]) for name in names}
         with progress_to(self.say):
-            for source in sorted(self.config.sources):
-                yield self._cell(MEMBERS_JOB, Cell(source), members, everything=True)
+            gathered = self._gathered(members)
+            yield from gathered
+            if any(outcome.errors for outcome in gathered):
+                return  # a table of members that was left as it is may be of before a takedown
             for name in names:
                 outcome = Outcome(Cell())
                 self._run(RELEASE_JOB, [dg.AssetKey(["release", name])], outcome)
                 yield outcome
             yield from self._once(CATALOG_JOB, Cell(), None)
+
+    def _gathered(self, members: set[dg.AssetKey]) -> list[Outcome]:
+        """Who is in releases, source by source. One at a time: of two that begin together, the first goes through."""
+        try:
+            with Tables(self.config.root_path).lock("_release_members", Cell()):
+                sources = sorted(self.config.sources)
+                return [self._cell(MEMBERS_JOB, Cell(source), members, everything=True) for source in sources]
+        except PartitionLocked as locked:
+            return [Outcome(Cell(), errors=[str(locked)], is_locked=True)]
 
     def _is_asked_for(self, job: str, wanted: set[dg.AssetKey] | None) -> bool:
         """Whether a job that no rebuild runs of itself is named by one of its assets that a rebuild leaves out."""
@@ -186,9 +198,11 @@ class Rebuild:
         for event in result.all_events:
             _note(event, outcome)
         for check in result.get_asset_check_evaluations():
-            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            if not check.passed:
                 found = {name: value.value for name, value in check.metadata.items()}
-                outcome.errors.append(f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {found}")
+                said = f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {found}"
+                is_error = check.severity == dg.AssetCheckSeverity.ERROR
+                (outcome.errors if is_error else outcome.warnings).append(said)
         if outcome.is_interrupted:
             raise KeyboardInterrupt
         if not result.success and not outcome.errors:

@@ -10,7 +10,15 @@ import polars as pl
 
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import TRAINING_IMAGES
-from dataset_assets.domain.tag_decisions import TAG_DECISIONS, Decision, in_effect, rows_of
+from dataset_assets.domain.tag_decisions import (
+    MAX_TEXT,
+    TAG_DECISIONS,
+    BadDecision,
+    Decision,
+    in_effect,
+    parse,
+    rows_of,
+)
 from dataset_assets.domain.tag_disagreements import MISSING, TAG_DISAGREEMENTS
 from dataset_assets.storage.blobs import BlobMissing, Blobs
 from dataset_assets.storage.decision_files import DecisionFiles, Sitting
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE = 24, 6, 224
-SHEET = "sheets/review.jpg"
+SHEETS = "sheets/review/"
 
 
 @dataclass(frozen=True)
@@ -101,11 +109,12 @@ class Review:
     config: DatasetConfig
     who: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     _given: list[tuple[Question, Decision]] = field(default_factory=list)
     _sitting: Sitting | None = None
 
     def answer(self, question: Question, accept: bool, why: str | None = None) -> Decision:
-        """Write whether the tagger is right about the image."""
+        """Write whether the tagger is right about the image. Raises: BadAnswer for what could not be read again."""
         is_there = question.proposes if accept else not question.proposes
         decision = self._decision(question, is_there, why, None)
         self._write(question, decision)
@@ -140,15 +149,25 @@ class Review:
             undoes=undoes,
         )
 
+    @property
+    def sheet(self) -> str:
+        """Where the sheet of pictures lies: each sitting has its own, since several people may be at it."""
+        return f"{SHEETS}{self.token}.jpg"
+
     def _write(self, question: Question, decision: Decision) -> None:
+        line = decision.line()
+        try:
+            parse(line)
+        except BadDecision as error:  # written all the same, it would count for nothing, and nobody would notice
+            raise BadAnswer(f"{question.image_id} {question.tag}: {error}") from None
         if self._sitting is None:  # a sitting in which nothing is decided leaves nothing behind
             began = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%S")
-            self._sitting = Sitting(self.config.root_path, f"{began}-{uuid.uuid4().hex[:8]}")
-        self._sitting.add(question.cell, decision.line())
+            self._sitting = Sitting(self.config.root_path, f"{began}-{self.token}")
+        self._sitting.add(question.cell, line)
 
 
-def draw_sheet(config: DatasetConfig, asked: Sequence[Question]) -> str:
-    """Draw the pictures of the next questions, in their order, row by row; returns where the sheet lies."""
+def draw_sheet(config: DatasetConfig, asked: Sequence[Question], name: str) -> str:
+    """Draw the pictures of the next questions, in their order, row by row; returns where the sheet `name` lies."""
     from PIL import Image
 
     from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
@@ -157,8 +176,8 @@ def draw_sheet(config: DatasetConfig, asked: Sequence[Question]) -> str:
     blank = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), (200, 200, 200))
     pictures = [_picture(blobs, question.path) or blank for question in asked[:SHEET_IMAGES]]
     sheet = contact_sheet(pictures, columns=SHEET_COLUMNS, side=SHEET_SIDE)
-    blobs.replace(SHEET, jpeg_within(sheet, 4_000_000))
-    return blobs.shown(SHEET)
+    blobs.replace(name, jpeg_within(sheet, 4_000_000))
+    return blobs.shown(name)
 
 
 def _picture(blobs: Blobs, path: str | None) -> "Image.Image | None":
@@ -178,7 +197,15 @@ def _picture(blobs: Blobs, path: str | None) -> "Image.Image | None":
 
 
 class BadAnswer(ValueError):
-    """A line of a file of answers that cannot be meant; the message names it."""
+    """An answer, or a line of a file of answers, that cannot be meant; the message names it."""
+
+
+def reason(said: str | None) -> str | None:
+    """A reason as one line of text; null = none was given. Raises: BadAnswer when it is too long."""
+    text = " ".join("".join(one if one.isprintable() else " " for one in said or "").split())
+    if len(text) > MAX_TEXT:
+        raise BadAnswer(f"a reason of {len(text):,} characters; expected at most {MAX_TEXT}: {text[:50]!r}...")
+    return text or None
 
 
 def answers_in(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, bool, str | None]]:
@@ -194,7 +221,11 @@ def answers_in(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, b
             raise BadAnswer(
                 f"line {number}: expected image_id, tag and a decision of accept, reject or skip, found {dict(line)}"
             )
-        yield line["image_id"], line["tag"], decision[0] == "a", line.get("why") or None
+        try:
+            why = reason(line.get("why"))
+        except BadAnswer as error:
+            raise BadAnswer(f"line {number}: {error}") from None
+        yield line["image_id"], line["tag"], decision[0] == "a", why
 
 
 def decisions(config: DatasetConfig, cells: Sequence[Cell]) -> pl.DataFrame:

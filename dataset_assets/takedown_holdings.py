@@ -31,7 +31,7 @@ OWN = (TAKEDOWNS.name, TAG_INDEX.name, VECTOR_INDEX.name)
 NOT_DERIVED = ("id_list/", "release")
 INDEXES = (TAG_INDEX, VECTOR_INDEX)
 RELEASES = "releases"
-REVIEW_SHEET = "sheets/review.jpg"
+REVIEW_SHEETS = "sheets/review/"
 # Where no bytes of images lie, so that nothing is searched there.
 NO_IMAGES = ("tables/", "_checksums/", "_history/", "_locks/", f"{FOLDER}/", "snapshots/", "_definitions/")
 

@@ -17,7 +17,7 @@ from dataset_assets.storage.tables import Cell, Tables
 from dataset_assets.storage.takedown_files import TakedownFiles
 from dataset_assets.takedown_holdings import (
     RELEASES,
-    REVIEW_SHEET,
+    REVIEW_SHEETS,
     HeldFile,
     HeldRows,
     as_records,
@@ -115,7 +115,7 @@ def _plan_the_rest(config: DatasetConfig, one: Takedown, proof: Proof) -> None:
     same_bytes, _, _ = files_of_bytes(config, known)
     found = [file for file in same_bytes if not file.file.startswith(f"{RELEASES}/")]
     others = [*superseded_indexes(config, cells_of(one)), *shards_with(config, one.image_ids)]
-    sheets = [*sheets_of(held_rows(config, one)), REVIEW_SHEET]
+    sheets = [*sheets_of(held_rows(config, one)), *root.names(REVIEW_SHEETS)]
     found += [
         HeldFile(name, digest, root.size(name) or 0, "")
         for name in [*others, *sheets]

@@ -345,7 +345,15 @@ def test_status_names_what_is_gone_and_records_of_years_that_are_not_declared(
     assert "image_metadata danbooru|2005: its table is gone or was changed; `dataset-assets rebuild` makes it" in status
     assert "tag_index danbooru|2006: its index file is gone or was cut short" in status
     shell.run("rebuild", "--source", "danbooru", "--assets", ",".join(assets))
-    assert "is gone" not in CliRunner().invoke(app, ["status"], catch_exceptions=False).output
+    status = CliRunner().invoke(app, ["status"], catch_exceptions=False).output
+    assert "is gone" not in status
+    assert "is not declared, but" not in status
+
+    settings = mirror.config_file.read_text("utf-8")
+    assert "years: 2005..2007" in settings
+    mirror.config_file.write_text(settings.replace("years: 2005..2007", "years: 2006..2007"), "utf-8")
+    status = CliRunner().invoke(app, ["status"], catch_exceptions=False).output
+    assert "danbooru|2005 is not declared, but its tables are there" in status
 
 
 def test_search_says_what_it_does_not_show_and_hands_programs_everything(shell: Shell) -> None:

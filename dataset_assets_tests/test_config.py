@@ -57,6 +57,14 @@ def test_a_root_in_a_bucket_has_a_place_a_cache_and_no_links(tmp_path: Path) -> 
     assert "s3.secret_access_key: unknown key" in refusal(tmp_path, with_secret)
 
 
+def test_a_root_in_a_folder_may_say_how_the_bucket_of_an_export_is_reached(tmp_path: Path) -> None:
+    text = GOOD.replace("root: ./data", "root: ./data\ns3: {endpoint: http://minio:9000}")
+    config = load_config(write(tmp_path, text))
+
+    assert config.root_path == tmp_path / "data"
+    assert config.s3.endpoint == "http://minio:9000"
+
+
 @pytest.mark.parametrize(
     ("wrong", "right", "said"),
     [
@@ -96,6 +104,33 @@ def test_a_root_in_a_bucket_has_a_place_a_cache_and_no_links(tmp_path: Path) -> 
         ),
         (
             "root: ./data",
+            "root: ./data\ntraining_images: {fit: crop, padding: black}",
+            "training_images: padding colours what fit: pad adds, and fit is crop; take padding out",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\ntraining_images: {format: png, quality: 95}",
+            "training_images: quality is of JPEG and WebP, and format is png; take quality out",
+        ),
+        (
+            "images: original",
+            "images: original\n    fetch: {attempts: 1}",
+            "sources.danbooru: fetch: says how images are",
+        ),
+        (
+            "images: original",
+            "images: original\n    s3: {unsigned: true}",
+            "sources.danbooru: s3: says how a bucket is",
+        ),
+        (
+            "root: ./data",
+            "root: ./data\noptimized_images:",
+            "optimized_images: nothing stands below this key; write {}",
+        ),
+        ("root: ./data", "root: ./data\nclip: # model: x", "clip: nothing stands below this key; write {}"),
+        ("root: ./data", "root: ./data\nclip: ViT", "clip: expected keys with values, found 'ViT'"),
+        (
+            "root: ./data",
             "root: ./data\ntraining_images: {size: 640x}",
             "training_images.size: '640x' is no width and height; write 640x960",
         ),
@@ -126,6 +161,12 @@ def test_a_root_in_a_bucket_has_a_place_a_cache_and_no_links(tmp_path: Path) -> 
 def test_what_is_wrong_is_said_in_a_line_that_names_the_key(tmp_path: Path, wrong: str, right: str, said: str) -> None:
     assert wrong in GOOD
     assert said in refusal(tmp_path, GOOD.replace(wrong, right))
+
+
+def test_lists_of_names_may_stand_empty(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, GOOD.replace("  sfw:", "#  sfw:") + "releases:\nid_lists: {}\n"))
+
+    assert (config.subsets, config.releases, config.id_lists) == ({}, {}, {})
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:

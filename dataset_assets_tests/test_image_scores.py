@@ -73,6 +73,18 @@ def test_only_a_subset_that_asks_for_scores_depends_on_them(built: Mirror) -> No
     assert score not in graph.get(dg.AssetKey(["subset", "everything"])).parent_keys
 
 
+def test_another_head_under_the_same_name_is_noticed(tmp_path: Path) -> None:
+    mirror = scored_mirror(tmp_path, HEAD)
+    mirror.rebuild(assets=MADE)
+    before = mirror.table("image_scores").get_column("aesthetic_score")
+    save_file({"weight": WEIGHTS, "bias": np.array([6.0], np.float32)}, tmp_path / "head.safetensors")
+
+    mirror.rebuild(assets=MADE)
+
+    after = mirror.table("image_scores").get_column("aesthetic_score")
+    assert np.allclose(after.to_numpy(), before.to_numpy() + 1, atol=1e-4)
+
+
 def test_vectors_of_another_model_are_refused_and_nothing_is_committed(built: Mirror) -> None:
     text = built.config_file.read_text("utf-8")
     (built.folder / "other.yaml").write_text(text.replace(HEAD, "weights: ./head.safetensors"), "utf-8")

@@ -215,6 +215,10 @@ def test_the_command_line_refuses_in_a_line(built: Mirror, monkeypatch: pytest.M
         (["--like", "nowhere.png"], "no such file"),
         (["--where", "widht > 3"], "did you mean 'width'"),
         (["1girl", "--html", "x.html"], "--text or --like"),
+        (["1girl", "--exact"], "--exact belongs to --like"),
+        (["1girl", "--published"], "--published belongs to --like"),
+        (["--like", "danbooru-5000-0", "--count"], "rank images and count none"),
+        (["--text", "a girl", "--facets", "3"], "rank images and count none"),
     ):
         with pytest.raises(ConfigError, match=said):
             CliRunner().invoke(app, ["search", *arguments], catch_exceptions=False)

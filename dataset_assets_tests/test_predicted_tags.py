@@ -80,9 +80,7 @@ def test_a_changed_image_is_tagged_alone_and_a_changed_model_tags_all_and_embeds
 
     embedded = mirror.commits("clip_embeddings")
     write_labels(tmp_path / "tiny-tagger", [*ROWS[:-1], (2, "kagamine_rin", 4)])
-    assert tag_only(mirror) == {"computed": 0, "reused": 0}  # the graph cannot see a file behind a name
-    outcomes = mirror.rebuild(assets=["predicted_tags"], everything=True)
-    assert sum(outcome.computed for outcome in outcomes) == mirror.table("training_images").height
+    assert tag_only(mirror) == {"computed": mirror.table("training_images").height, "reused": 0}
     assert mirror.commits("clip_embeddings") == embedded
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dataset_assets.cli import app
 from dataset_assets.config import ConfigError
 from dataset_assets.environment import DAGSTER_YAML
+from dataset_assets.storage.tables import Cell, Tables
 from dataset_assets_tests.mirror import MAIN_LINE, Mirror, picture
 
 RELEASES = """
@@ -146,13 +147,34 @@ def test_an_export_goes_where_it_is_told_and_never_over_something(shell: Shell, 
     assert "there is something already" in shell.refused("export", "girls", "-f", "webdataset", "--to", place)
 
 
+def test_an_export_into_a_place_that_cannot_be_is_refused_before_it_is_begun(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", "utf-8")
+
+    for place, said in {
+        tmp_path / "file": "there is a file of that name",
+        tmp_path / "file" / "below": "cannot be written",
+        Path("/proc/none"): "cannot be written",
+        shell.mirror.root / "releases" / "other": "it lies in the root",
+    }.items():
+        assert said in shell.refused("export", "girls", "-f", "ids", "--to", str(place))
+    assert (tmp_path / "file").read_text("utf-8") == "mine"
+
+
+def test_an_export_that_fails_leaves_no_scratch_beside_it(shell: Shell, tmp_path: Path) -> None:
+    place = str(tmp_path / "out")
+
+    assert "no vectors" in shell.run("export", "girls", "-f", "clip_retrieval", "--to", place, code=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
 def test_what_cannot_be_meant_is_said_in_a_line(shell: Shell, tmp_path: Path) -> None:
     place = str(tmp_path / "out")
 
     assert "subset/everything danbooru|2005: not built yet, and 3 more" in shell.refused("release", "build", "first")
     assert "has no release 'frist'; it has: first, small" in shell.refused("release", "build", "frist")
     assert "has no subset 'nope'" in shell.refused("export", "nope", "-f", "ids", "--to", place)
-    assert "--formats: " in shell.refused("export", "girls", "-f", "nope", "--to", place)
+    assert shell.refused("export", "girls", "-f", "nope", "--to", place).startswith("--format nope: input should be")
+    assert "--shard-mb 0: " in shell.refused("export", "girls", "-f", "ids", "--to", place, "--shard-mb", "0")
     assert "no finished release" in shell.refused("release", "verify", str(tmp_path))
     assert "there is no release 'none'" in shell.refused("release", "rebuild", "none", "--to", place)
     assert "there is no release 'none'" in shell.refused("release", "withdraw", "none", "--reason", "x")
@@ -203,6 +225,69 @@ def test_a_release_whose_files_are_gone_says_which_and_writes_nothing(
 
     assert "1 missing: its file is nowhere any more: pixiv_niji-77-0" in said
     assert not (tmp_path / "again" / "manifest.json").exists()
+
+
+def test_a_release_whose_file_is_another_now_is_not_written_again_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
+    shell.run("release", "build", "first", "--as-is")
+    path = shell.mirror.table("training_images").filter(pl.col("image_id") == "pixiv_niji-77-0").item(0, "path")
+    file = shell.mirror.root / path
+    file.chmod(0o644)
+    file.write_bytes(bytes(file.stat().st_size))
+
+    said = shell.run("release", "rebuild", "first", "--to", str(tmp_path / "again"), code=1)
+
+    assert "1 changed: its file is another now" in said
+    assert "pixiv_niji-77-0" in said
+    assert not (tmp_path / "again" / "manifest.json").exists()
+
+
+def test_drift_is_told_by_the_tables_and_not_by_what_the_last_build_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    shell = Shell(Mirror(tmp_path / "copy", assets=(*ASSETS, "takedowns", "tag_index")), monkeypatch)
+    shell.run("release", "build", "first", "--as-is")
+    shell.run("takedown", "add", "--image", TAKEN, "--reason", "the artist asked", "--who", "ada")
+
+    told = shell.run("release", "drift", "first", code=1)
+
+    assert told.split()[:2] == ["missing", "1"]
+
+
+def test_a_release_is_not_written_while_another_run_holds_some_of_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
+    with Tables(shell.mirror.root).lock("_rebuild", Cell("danbooru")):
+        said = shell.run("release", "build", "small", "--as-is", code=5)
+
+    assert "another run is writing" in said
+    assert not (shell.mirror.root / "releases" / "small").exists()
+
+
+def test_a_build_of_all_releases_leaves_those_that_are_written_alone_and_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    mirror = Mirror(tmp_path / "copy", _posts(built), assets=ASSETS)
+    shell = Shell(mirror, monkeypatch)
+    shell.run("release", "build", "first", "--as-is")
+    before = shell.manifest("first")
+    mirror.add_post(5000, 2005, ["1girl", "tag_0"], data=picture(99))
+    mirror.rebuild()
+    settings = mirror.config_file.read_text("utf-8")
+    mirror.config_file.write_text(settings.replace("huggingface]", "imagefolder]"), "utf-8")
+
+    said = shell.run("release", "build", "--as-is")
+
+    assert "first was written with other formats than dataset.yaml has now" in said
+    assert "written before, and left as it is: 1 of 2" in said
+    assert (shell.manifest("first"), shell.manifest("small")["name"]) == (before, "small")
 
 
 def test_the_demonstration_a_takedown_reaches_everything_and_shows_in_the_release_diff(
@@ -262,4 +347,10 @@ def test_a_withdrawn_release_keeps_its_manifest_and_its_name(
         "withdrawn.json",
     ]
     assert "withdrawn" in shell.run("release", "list")
+    assert "Withdrawn: a request of the artist" in (release.parent / "CHANGELOG.md").read_text("utf-8")
+    assert "first was withdrawn, and its files are gone: a request of the artist" in shell.run(
+        "release", "verify", "first", code=4
+    )
+    shell.run("release", "withdraw", "first", "--reason", "asked for once more")
+    assert "a request of the artist" in (release / "withdrawn.json").read_text("utf-8")
     assert "was withdrawn" in shell.run("release", "build", "first", "--as-is", code=1)

@@ -9,7 +9,7 @@ import polars as pl
 
 from dataset_assets.assets.graph import Graph
 from dataset_assets.assets.pictures import staged_rows, states
-from dataset_assets.config import ScoreHead
+from dataset_assets.config import DatasetConfig, ImageScores, ScoreHead
 from dataset_assets.domain.image_scores import DECIMALS, IMAGE_SCORES, SCORES, Score, column_of
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.blobs import BlobMissing
@@ -35,9 +35,24 @@ def image_scores_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             group="annotations",
             kinds={"numpy", "parquet"},
             version=SCORES_VERSION,
-            settings=settings.model_dump(),
+            # The stamp of local files: another head under the same name gives other scores, which are to be made.
+            settings=[settings.model_dump(), _stamp(graph.config, settings)],
         )
     ]
+
+
+def _stamp(config: DatasetConfig, settings: ImageScores) -> list[tuple[str, int, int]]:
+    from dataset_assets.models.weight_files import stamps
+
+    heads = [head for score in SCORES if (head := getattr(settings, score)) is not None]
+    try:
+        return stamps(_file(config, head) for head in heads if not head.is_remote)
+    except OSError:
+        return []  # whoever reads it will say why
+
+
+def _file(config: DatasetConfig, head: ScoreHead) -> Path:
+    return (config.folder / Path(head.weights).expanduser()).absolute()
 
 
 def image_scores(
@@ -105,7 +120,7 @@ def load_head(dataset: Dataset, head: ScoreHead, block: str) -> "LinearHead":
     if head.is_remote:
         data = _fetched_once(dataset, head, block)
     else:
-        file = (dataset.config.folder / Path(head.weights).expanduser()).absolute()
+        file = _file(dataset.config, head)
         try:
             data = file.read_bytes()
         except OSError as error:

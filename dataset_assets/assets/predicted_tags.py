@@ -29,6 +29,10 @@ def predicted_tags_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     tagger = graph.config.tagger
     if tagger is None:
         return []
+    from dataset_assets.models import tagger_files
+
+    # The stamp of local files: another model under the same name gives other scores, which are to be made.
+    stamp = tagger_files.stamp(tagger_settings(graph.config))
     return [
         graph.asset(
             predicted_tags,
@@ -36,7 +40,7 @@ def predicted_tags_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             group="annotations",
             kinds={"onnx", "pytorch", "parquet"},
             version=TAGS_VERSION,
-            settings=tagger.model_dump(exclude=NOT_OF_THE_SCORES),
+            settings=[tagger.model_dump(exclude=NOT_OF_THE_SCORES), stamp],
             pool="gpu",
         )
     ]

@@ -10,6 +10,7 @@ import polars as pl
 from dataset_assets.assets import release_writing
 from dataset_assets.assets.releases import FILES
 from dataset_assets.exports import release as releases
+from dataset_assets.exports.members import CannotExport, MemberLost, Members
 from dataset_assets.exports.target import Target
 from dataset_assets.release_settings import Release
 from dataset_assets.resources import Dataset
@@ -23,11 +24,13 @@ SHOWN = 1000
 class Again:
     """What came of writing a release once more.
 
-    missing: image_id of members whose file is nowhere any more; then nothing was written. other_files: files whose
-    bytes differ from the first time. manifest: null = nothing was written.
+    missing: image_id of members whose file is nowhere any more; changed: of those whose file is another now; with any
+    of either nothing was finished. other_files: files whose bytes differ from the first time. manifest: null = nothing
+    was finished.
     """
 
     missing: list[str]
+    changed: list[str]
     other_files: list[str]
     manifest: Mapping[str, Any] | None
 
@@ -50,11 +53,16 @@ def write_again(dataset: Dataset, name: str, target: Target, say: Callable[[str]
         placed(dataset, release, release_writing.pinned_rows(first)).sink_parquet(file, maintain_order=True)
         rows = pl.scan_parquet(file, hive_partitioning=False)
         if missing := _missing(dataset, rows):
-            return Again(missing, [], None)
+            return Again(missing, [], [], None)
         members = release_writing.members_from(dataset, release, [rows])
         plan = release_writing.plan_of(name, release, pinned["members"]["sha256"], _stated(pinned))
-        manifest = releases.write_release(members, plan, target, say)
-    return Again([], _other_files(first, target), manifest)
+        try:
+            manifest = releases.write_release(members, plan, target, say)
+        except MemberLost:
+            return Again([], _changed(members), [], None)
+        except CannotExport as error:
+            raise release_writing.CannotRelease(str(error)) from None
+    return Again([], [], _other_files(first, target), manifest)
 
 
 def _release_of(pinned: Mapping[str, Any]) -> Release:
@@ -91,6 +99,18 @@ def _missing(dataset: Dataset, rows: pl.LazyFrame) -> list[str]:
     return missing
 
 
+def _changed(members: Members) -> list[str]:
+    """Members whose file is not the one that is pinned."""
+    changed = []
+    for row in members.rows():
+        try:
+            if row["sha256"] is not None:
+                members.read(row)
+        except MemberLost:
+            changed.append(str(row["image_id"]))
+    return changed
+
+
 def is_inside_another(path: str) -> bool:
     """Whether a path is of a member of an archive, or an object of a bucket: what it holds is known by reading it."""
     return "!" in path or is_remote(path)
@@ -116,7 +136,8 @@ def withdraw(dataset: Dataset, name: str, reason: str, say: Callable[[str], None
     releases.read_manifest(target)
     root, kept = opened(target.place), {releases.MANIFEST, releases.MEMBERS_FILE, releases.FILES_FILE, *releases.BESIDE}
     gone = [file for file in root.names("") if file not in kept]
-    target.put(releases.WITHDRAWN, json.dumps({"reason": reason}).encode())
+    if releases.withdrawn_because(target) is None:  # the first reason stands
+        target.put(releases.WITHDRAWN, json.dumps({"reason": reason}).encode())
     for done, file in enumerate(gone, 1):
         root.remove(file)
         if done % SHOWN == 0:

@@ -142,17 +142,22 @@ def export(
 
     Raises: CannotRelease when the file of a member is gone; dg.Failure when a table is not built.
     """
-    config, table = dataset.config, members_table(subset)
-    cells = [Cell(source, year) for source in sorted(config.sources) for year in config.sources[source].years]
     with dataset.tables.scratch_parquet() as file:
-        write_frames((frame for cell in cells for frame in members_in(dataset, release, cell)), table, file)
-        rows = pl.scan_parquet(file, hive_partitioning=False)
+        rows = _gathered_now(dataset, subset, release, file)
         members = members_from(dataset, release, [rows])
         plan = plan_of(subset, release, key_of("members", sha256_of(file)), _stated(dataset, release, members))
         try:
             return releases.write_release(members, plan, target, say)
         except CannotExport as error:
             raise CannotRelease(f"{error}{_advice(error)}") from None
+
+
+def _gathered_now(dataset: Dataset, name: str, release: Release, file: Path) -> pl.LazyFrame:
+    """The members that the tables would give now, by way of a file. Raises: dg.Failure when a table is not built."""
+    config = dataset.config
+    cells = [Cell(source, year) for source in sorted(config.sources) for year in config.sources[source].years]
+    write_frames((frame for cell in cells for frame in members_in(dataset, release, cell)), members_table(name), file)
+    return pl.scan_parquet(file, hive_partitioning=False)
 
 
 def _write_new(
@@ -247,7 +252,7 @@ def require_same(members: Members, release: Release, pinned: Mapping[str, Any], 
     name = pinned["name"]
     if opened(target.place).size(releases.WITHDRAWN) is not None:
         raise CannotRelease(f"release {name} was withdrawn; give the new one another name")
-    advice = f"it stays as it is. Give the new one another name, or `dataset-assets release withdraw {name}` first"
+    advice = "it stays as it is. Give the new one another name"
     if sorted(pinned["formats"]) != sorted(release.formats):
         written = ", ".join(sorted(pinned["formats"]))
         raise CannotRelease(f"release {name} was written as {written}; {advice}")
@@ -260,6 +265,21 @@ def require_same(members: Members, release: Release, pinned: Mapping[str, Any], 
 def pinned_rows(target: Target) -> pl.LazyFrame:
     """The members that a finished release has."""
     return pl.scan_parquet(opened(target.place).file(releases.MEMBERS_FILE), hive_partitioning=False)
+
+
+def drift_of(dataset: Dataset, name: str) -> dict[str, int]:
+    """How the members that a release pins differ from what the tables would give now.
+
+    What the last build gathered is no guide: images may have been taken down since. Raises: dg.Failure when a table is
+    not built.
+    """
+    with dataset.tables.scratch_parquet() as file:
+        now = members_from(
+            dataset,
+            dataset.config.releases[name],
+            [_gathered_now(dataset, name, dataset.config.releases[name], file)],
+        )
+        return drift(pinned_rows(release_target(dataset.config, name)), now.scan())
 
 
 def drift(pinned: pl.LazyFrame, now: pl.LazyFrame) -> dict[str, int]:

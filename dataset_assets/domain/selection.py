@@ -84,7 +84,7 @@ def subset_rules(
     `is_source_wanted`, `is_license_enough`: whether the subset takes the source, and its licence.
     `excludes_listed`, `only_listed`: whether posts of some id lists are left out, and whether all but those of some
     are; the columns `is_excluded` and `is_listed` say which these are, see `mark_listed`.
-    `keeps_without_file`: whether images stay of which no file has come yet; one that was withheld or is none never does.
+    `keeps_without_file`: whether images stay of which no file has come yet; withheld ones never do.
     `min_side`, `max_aspect`: of the image as decoded: pixels of its shorter side, and the longer by the shorter.
     `scores`: the least of each score; an image without one is dropped.
     `asks_tags`: whether the subset has a tag query; its answer stands in the column `matches`, as `tag_query.matches`

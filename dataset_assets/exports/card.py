@@ -68,6 +68,7 @@ def _sections(
 ) -> list[Section]:
     if not figures.total("images"):
         return [card_sections.making(manifest), _citation(manifest)]
+    written = [name for name, files_of_it in manifest["formats"].items() if files_of_it["count"]]
     return [
         _sample_section(shown),
         card_sections.composition(figures),
@@ -78,7 +79,7 @@ def _sections(
         card_sections.duplicates(figures),
         limits(figures, manifest),
         card_sections.making(manifest),
-        Section("How to read it", loading(list(manifest["formats"]), files)),
+        Section("How to read it", loading(written, files)),
         _citation(manifest),
     ]
 

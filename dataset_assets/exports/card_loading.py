@@ -19,7 +19,12 @@ _NUMBERED = re.compile(r"(.*?)(\d+)(\.tar)")
 
 def loading(formats: Sequence[str], files: Mapping[str, Sequence[str]]) -> list[Code]:
     """Code for each format. files: of those in FEW_FILES and ONE_BY_SPLIT, the names."""
-    return [_CODE[name](files.get(name, ())) for name in formats if name in _CODE]
+    return [_CODE[name](files.get(name, ())) for name in formats if name in _CODE and _has_shards(name, files)]
+
+
+def _has_shards(name: str, files: Mapping[str, Sequence[str]]) -> bool:
+    """Whether there is a tar to read. Where all pixels were held back, webdataset has its list of sizes alone."""
+    return name != "webdataset" or name not in files or any(file.endswith(".tar") for file in files[name])
 
 
 def _shards(files: Sequence[str], folder: str) -> str:

@@ -194,6 +194,14 @@ def read_manifest(target: Target) -> dict[str, Any]:
     return found
 
 
+def withdrawn_because(target: Target) -> str | None:
+    """Why a release's files were taken away; null = they were not."""
+    try:
+        return str(json.loads(opened(target.place).get(WITHDRAWN)).get("reason"))
+    except FileNotFoundError:
+        return None
+
+
 def verify(target: Target, say: Callable[[str], None]) -> Iterator[Damage]:
     """Read a release's every byte, and yield what is not as its manifest says. Nothing but the release is needed.
 

@@ -161,7 +161,9 @@ class BlipCaptioner:
 
         config, longest = self._model.config.text_config, self._settings.max_length
         *tokens, end = self._tokenizer(self._settings.prompt.strip())["input_ids"]
-        if end != config.sep_token_id or max(tokens) >= config.vocab_size:
+        begins = self._tokenizer.bos_token_id  # not all tokenizers know it; each knows all the words below it
+        is_whole = config.bos_token_id <= len(self._tokenizer) and begins in (None, config.bos_token_id)
+        if end != config.sep_token_id or max(tokens) >= config.vocab_size or not is_whole:
             raise ModelError(f"{BLOCK}.model: {self.name} has the tokenizer of another model; copy or fetch both")
         if len(tokens) >= longest:
             raise ModelError(f"{BLOCK}.max_length: {longest}, but the prompt alone has {len(tokens)} tokens")

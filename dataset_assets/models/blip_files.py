@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dataset_assets.models import clip_hub
 from dataset_assets.models.clip_weights import HUB, LOCAL, UnknownDimension, minor_version, repository
-from dataset_assets.models.weight_files import ModelError, read_json, require_readable, sha256
+from dataset_assets.models.weight_files import ModelError, read_json, require_readable, sha256, stamps
 
 BLOCK = "captioner"
 CODE_VERSION = 1  # changes with what the decoding writes
@@ -94,8 +94,7 @@ def stamp(settings: BlipSettings) -> list[tuple[str, int, int]]:
         return []
     try:
         found = find(settings)
-        files = [found.folder / CONFIG_NAME, found.weights_file, *found.tokenizer_files]
-        return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return stamps([found.folder / CONFIG_NAME, found.weights_file, *found.tokenizer_files])
     except (ModelError, OSError):
         return []  # whoever loads it will say why
 

@@ -18,6 +18,7 @@ from dataset_assets.models.weight_files import (
     read_json,
     require_readable,
     sha256,
+    stamps,
     weight_file,
 )
 
@@ -111,8 +112,7 @@ def stamp(settings: ClipSettings) -> list[tuple[str, int, int]]:
     try:
         found = find(settings)
         in_folder = [found.config_file] if found.config_file.name == CONFIG_NAME else []
-        files = [*in_folder, found.weights_file] if found.weights_file else []
-        return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return stamps([*in_folder, found.weights_file] if found.weights_file else [])
     except (ModelError, OSError):
         return []  # whoever loads it will say why
 

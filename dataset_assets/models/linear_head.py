@@ -84,8 +84,10 @@ def _tensors(file_name: str, data: bytes, block: str) -> Mapping[str, Numbers]:
             f"{block}: {file_name} is damaged, or holds more than weights, and such objects can run code when they are "
             "read; expected a file of weights alone, best as .safetensors"
         ) from None
-    except Exception as error:  # damaged or hostile files make the loaders raise anything
-        raise ModelError(f"{block}: {file_name} cannot be read: {type(error).__name__}: {str(error)[:300]}") from error
+    except Exception as error:  # noqa: BLE001 - damaged or hostile files make the loaders raise anything
+        found = f"{type(error).__name__}: {str(error)[:300]}"
+        # A run shows the innermost error: this one.
+        raise ModelError(f"{block}: {file_name} cannot be read; copy or fetch it again; {found}") from None
     raise ModelError(f"{block}: {file_name} is no weight file by its name; expected .safetensors or .pth")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dataset_assets.models.weight_files import ModelError, read_json, require_readable, sha256
+from dataset_assets.models.weight_files import ModelError, read_json, require_readable, sha256, stamps
 
 LABELS, ONNX, TIMM_CONFIG, TIMM_WEIGHTS = "selected_tags.csv", "model.onnx", "config.json", "model.safetensors"
 # What each way of running a model reads, besides the labels.
@@ -64,7 +64,7 @@ def find(settings: TaggerSettings) -> TaggerFiles:
 
     Raises: ModelError saying what was found and what to write instead.
     """
-    folder = (settings.folder / Path(settings.model).expanduser()).absolute()
+    folder = _local_folder(settings)
     if not folder.is_dir():
         folder = _fetched(settings)
     runtime = _runtime(settings, folder)
@@ -74,6 +74,21 @@ def find(settings: TaggerSettings) -> TaggerFiles:
     if runtime == "timm":
         require_readable(folder / TIMM_WEIGHTS, "tagger")
     return TaggerFiles(settings.model, folder, runtime)
+
+
+def stamp(settings: TaggerSettings) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change of a tagger's own files, as far as they are local: cheap, and hashes nothing."""
+    if not _local_folder(settings).is_dir():
+        return []
+    try:
+        files = find(settings)
+        return stamps(files.folder / name for name in (LABELS, *READ_BY[files.runtime]))
+    except (ModelError, OSError):
+        return []  # whoever loads it will say why
+
+
+def _local_folder(settings: TaggerSettings) -> Path:
+    return (settings.folder / Path(settings.model).expanduser()).absolute()
 
 
 def _or_the_other() -> str:

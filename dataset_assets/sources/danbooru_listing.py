@@ -5,19 +5,24 @@ import polars as pl
 from dataset_assets.domain.schemas import REJECTED_RECORDS
 from dataset_assets.sources.local_files import LOCATED
 
-# Archives often begin with the mirror's own folder.
-IMAGE_NAME = r"^(?:\./)?(?:original/)?(0[0-9]{3})/([1-9][0-9]{0,18})\.([A-Za-z0-9]{1,16})$"
+# Archives often begin with the mirror's own folder, alone or below others; what lies below 512px is no original.
+IMAGE_NAME = r"^(?:\./)?(?:(?:.*/)?original/)?(0[0-9]{3})/([1-9][0-9]{0,18})\.([A-Za-z0-9]{1,16})$"
 
 
 def locate_among(files: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     """Where the image of each row of `image_metadata` lies among the files of a listing; see `Adapter.locate`.
 
-    That is ID.EXT in the bucket of the id, with the claimed extension, else with the first other by name.
+    That is ID.EXT in the bucket of the id, with the claimed extension, else with the first other by name; of two such
+    the one that lies less deep.
     """
     images = _images(files).join(listed.select("post_id"), on="post_id", how="semi")
     claims = listed.select("image_id", "post_id", "file_ext")
     found = claims.join(images, on="post_id", how="left").sort(
-        pl.col("extension").eq(pl.col("file_ext")).fill_null(False), "name", descending=[True, False], nulls_last=True
+        pl.col("extension").eq(pl.col("file_ext")).fill_null(False),
+        pl.col("name").str.count_matches("/", literal=True),
+        "name",
+        descending=[True, False, False],
+        nulls_last=True,
     )
     first = found.unique("image_id", keep="first").select(*LOCATED)
     return listed.select("image_id").join(first, on="image_id", how="left", maintain_order="left")

@@ -70,13 +70,6 @@ def write_through(folder: Path) -> None:
         os.close(handle)
 
 
-def write_text(target: Path, text: str, scratch: Path) -> None:
-    """Replace a small text file by the same steps."""
-    with scratch_file(scratch) as file:
-        file.write_text(text, "utf-8")
-        place(file, target)
-
-
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it; one that is not there is no error."""
     shutil.rmtree(folder, ignore_errors=True)

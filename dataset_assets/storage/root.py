@@ -24,9 +24,9 @@ from dataset_assets.storage.durable import (
     make_durable,
     place,
     remove_tree,
+    scratch_file,
     sha256_of,
     write_aside,
-    write_text,
     write_through,
 )
 from dataset_assets.storage.locks import partition_lock
@@ -240,9 +240,14 @@ class Folder:
         return sha256_of(self.path / name) == sha256
 
     def publish(self, name: str, record: str, finished: Path | None, values: Mapping[str, Any], over: Held) -> None:
-        if finished is not None:
-            place(finished, self.path / name)
-        write_text(self.path / record, json.dumps(values, indent=1) + "\n", self.scratch)
+        # The record has its bytes on the disk before the file is replaced: on a full disk the old table stays whole.
+        with scratch_file(self.scratch) as fresh:
+            fresh.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+            make_durable(fresh)
+            (self.path / record).parent.mkdir(parents=True, exist_ok=True)
+            if finished is not None:
+                place(finished, self.path / name)
+            place(fresh, self.path / record)
 
     def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         return [function(item) for item in items]

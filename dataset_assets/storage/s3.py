@@ -46,8 +46,8 @@ CREDENTIALS = (
 )
 # Why S3 refuses, by the code in its reply.
 NO_SETTING = {
-    "NoSuchBucket": "there is no such bucket; look at `root` in dataset.yaml",
-    "InvalidBucketName": "that is no name of a bucket; look at `root` in dataset.yaml",
+    "NoSuchBucket": "there is no such bucket; look at its name",
+    "InvalidBucketName": "that is no name of a bucket",
     "PermanentRedirect": "the bucket is in another region; set s3.region in dataset.yaml, or AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set s3.region in dataset.yaml, or AWS_REGION",
     "IllegalLocationConstraintException": "the bucket is in another region; set s3.region in dataset.yaml",

@@ -285,6 +285,14 @@ def test_the_tokenizer_of_another_model_is_refused(own_folder: Path) -> None:
         BlipCaptioner(settings(own_folder))
 
 
+def test_a_tokenizer_with_a_word_too_few_is_refused(own_folder: Path) -> None:
+    words = own_folder / "blip" / "vocab.txt"
+    words.write_text("\n".join(words.read_text("utf-8").split("\n")[:-1]), "utf-8")
+    (own_folder / "blip" / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="has the tokenizer of another model"):
+        BlipCaptioner(settings(own_folder))
+
+
 def test_another_kind_of_model_is_refused_before_it_is_loaded(own_folder: Path) -> None:
     rewrite_config(own_folder, lambda config: config.update(model_type="git"))
     with pytest.raises(ModelError, match="is of a model of type 'git', expected 'blip'"):

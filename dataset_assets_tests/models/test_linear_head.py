@@ -116,8 +116,9 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 def test_what_is_no_head_is_refused(case: str) -> None:
     name, data, said = REFUSED[case]
 
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=said) as raised:
         head(data, name)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None  # a run shows the innermost error
 
 
 def test_a_file_with_another_checksum_is_refused() -> None:

@@ -189,6 +189,24 @@ def test_a_fault_at_any_durable_step_leaves_the_old_table_or_the_new_one_and_a_r
     assert at >= 3, "the fault must have struck the history, the table and its record"
 
 
+def test_on_a_disk_without_room_for_the_record_the_old_table_stays_whole(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(tables, rows("old"))
+    staged = tables.stage(COLOURS, CELL, rows("new", "new"))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            tables.commit(staged, "run-2")
+
+    assert tables.scan(COLOURS, CELL).collect().get_column("colour").to_list() == ["old"]
+    assert tables.is_intact("colours", CELL, by_content=True)
+
+
 @pytest.mark.parametrize(("key", "cell"), [("danbooru|2019", CELL), ("danbooru", Cell("danbooru")), (None, Cell())])
 def test_a_cell_and_its_partition_key_are_one(key: str | None, cell: Cell) -> None:
     assert Cell.parse(key) == cell
