@@ -185,13 +185,18 @@ def test_what_cannot_be_meant_is_refused(shell: Shell, arguments: tuple[str, ...
     assert said in shell.refused(*arguments)
 
 
-def test_rebuild_of_one_year_touches_that_year_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuild_of_one_year_touches_that_year_alone_and_shows_what_a_check_warns_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror = Mirror.make(tmp_path, posts_by_year=1)
+    settings = mirror.config_file.read_text("utf-8")
+    mirror.config_file.write_text(settings.replace("kind: danbooru\n", "kind: danbooru\n    expected: 99\n"), "utf-8")
     shell = Shell(mirror, monkeypatch)
-    shell.run(
+    said = shell.run(
         "rebuild", "--source", "danbooru", "--years", "2006", "--assets", "source_snapshot,image_metadata,raw_images"
     )
 
+    assert "check has_as_many_records_as_its_publisher_says of source_snapshot failed: " in said
     assert mirror.tables.cells("raw_images") == [Cell("danbooru", 2006)]
     assert mirror.tables.cells("image_facts") == []
     shown = shell.run("status", "--source", "danbooru", "--years", "2006")
