@@ -13,7 +13,7 @@ from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_METADATA, Table
 from dataset_assets.domain.tag_relations import as_of as known_before
 from dataset_assets.sources import Adapter, adapters
-from dataset_assets.sources.shared_tables import image_frames, tag_frames, tags
+from dataset_assets.sources.shared_tables import image_frames, shown_at, tag_frames, tags
 from dataset_assets.sources.snapshots import made_at
 from dataset_assets.sources.vanished import as_declared, changed_years
 from dataset_assets.storage.durable import place, scratch_file
@@ -83,6 +83,7 @@ def as_of(
     adapter = adapters()[config.sources[source].kind]
     records = Cut(until_id, until).of(_records(config, snapshot, adapter))
     images = adapter.image_metadata(records).with_columns(is_vanished=pl.lit(False))
+    images = shown_at(images, config.sources[source].shown_at)
     return images, tags(adapter, records, *consequences_of(_relations(config, snapshot)))
 
 
@@ -102,7 +103,10 @@ def restore(
     rows = {IMAGE_METADATA.name: 0, TAG_METADATA.name: 0}
     for year in sorted(snapshot.years):
         of_year = records.filter(pl.col("year") == year)
-        made = (IMAGE_METADATA, image_frames(adapter, of_year)), (TAG_METADATA, tag_frames(adapter, of_year, *related))
+        made = (
+            (IMAGE_METADATA, image_frames(adapter, of_year, page_url=config.sources[source].shown_at)),
+            (TAG_METADATA, tag_frames(adapter, of_year, *related)),
+        )
         for table, frames in made:
             written = _write(frames, table, into / table.name / f"year={year}" / "data.parquet")
             rows[table.name] += written

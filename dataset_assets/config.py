@@ -176,6 +176,12 @@ class Source(FileSettings):
         return getattr(self, "images", None) == URL
 
     @property
+    def shown_at(self) -> str | None:
+        """Where its posts are shown, with `{post_id}` in it; null = its kind knows."""
+        found: str | None = getattr(self, "page_url", None)
+        return found
+
+    @property
     def in_bucket(self) -> bool:
         """Whether the images lie in a bucket."""
         return str(getattr(self, "images", None)).startswith("s3://")
@@ -233,6 +239,8 @@ class DanbooruSource(Source):
     metadata: Paths = Field(min_length=1)
     images: str
     years: Years
+    # A post's page where the mirror is of another site than Danbooru, such as https://example.org/posts/{post_id}.
+    page_url: str | None = Field(default=None, max_length=500, pattern=r"^https?://[^\s{}@]+\{post_id\}[^\s{}@]*$")
     tag_relations: TagRelations = TagRelations()
     # Dumps of what Danbooru publishes beside its posts: JSON lines, plain or packed, or pages of its API.
     pools: Paths = ()

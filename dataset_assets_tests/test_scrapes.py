@@ -101,6 +101,15 @@ def test_a_refused_login_fails_the_scrape_and_nothing_is_read(scraping: Mirror, 
     assert TOKEN not in said
 
 
+def test_after_a_refused_login_the_next_run_asks_for_everything(scraping: Mirror, pixiv: Pixiv) -> None:
+    pixiv.token = "another"
+    scraping.rebuild(assets=["scrape"], strict=False)
+    pixiv.token = TOKEN
+    scraping.rebuild(assets=["scrape"])
+
+    assert states(scraping) == {"夜": "done", "77": "done", "5": "failed"}
+
+
 def test_an_id_list_that_is_none_is_told_by_file_and_line(scraping: Mirror) -> None:
     (scraping.folder / "ids.txt").write_text("77\nhttp://x\n", "utf-8")
     [said] = [error for outcome in scraping.rebuild(assets=["scrape"], strict=False) for error in outcome.errors]

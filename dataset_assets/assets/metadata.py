@@ -69,10 +69,15 @@ def metadata_assets(graph: Graph) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     return [
         snapshot,
         snapshot_year,
-        graph.asset(image_metadata, IMAGE_METADATA, **common, deps=[SNAPSHOT_YEAR]),
+        graph.asset(image_metadata, IMAGE_METADATA, **common, settings=_pages(graph), deps=[SNAPSHOT_YEAR]),
         graph.asset(tag_metadata, TAG_METADATA, **common, deps=[SNAPSHOT_YEAR, "tag_relations", TAG_DECISIONS.name]),
         vocabulary_asset(graph),
     ]
+
+
+def _pages(graph: Graph) -> dict[str, str] | None:
+    """Where the posts of sources are shown that are of no site that their adapter knows; null = there is none such."""
+    return {name: source.shown_at for name, source in graph.config.sources.items() if source.shown_at} or None
 
 
 def _read_spec(
@@ -168,7 +173,9 @@ def image_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Ma
     Images of records that have vanished from the source's newest export are listed still, and marked so.
     """
     gone = _vanished(dataset, cell_of(context)).select("image_id").collect().get_column("image_id")
-    return dataset.result(context, _of_year(context, dataset, IMAGE_METADATA, partial(image_frames, vanished=gone)))
+    source = dataset.config.sources[str(cell_of(context).source)]
+    frames = partial(image_frames, vanished=gone, page_url=source.shown_at)
+    return dataset.result(context, _of_year(context, dataset, IMAGE_METADATA, frames))
 
 
 def tag_metadata(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult[Staged]:

@@ -61,8 +61,12 @@ class Scraper:
                 done.known + run.skipped,
                 done.bytes + run.bytes,
             )
+            try:
+                require_no_fatal_end(run)
+            except ScrapeFailed:  # such as a refused login: what failed with it was never really asked for
+                self._note(explain(run), failures=False)
+                raise
             done.states |= self._note(explain(run))
-            require_no_fatal_end(run)
             if run.limit:
                 done.limit = run.limit
                 break
@@ -90,12 +94,14 @@ class Scraper:
             found[url] = (state, detail)
         return found
 
-    def _note(self, detail: str) -> Mapping[str, tuple[State, str | None]]:
-        """Write down what the present batch asked for, and forget the batch."""
+    def _note(self, detail: str, *, failures: bool = True) -> Mapping[str, tuple[State, str | None]]:
+        """Write down what the present batch asked for, and forget the batch. What is not written down is asked again."""
         failed = {line.removeprefix("# ") for line in _lines(self._failed)}
         asked = [line[2:] for line in _lines(self._requests) if line.startswith("# ")]
         found: dict[str, tuple[State, str | None]] = {
-            url: ("failed", detail) if url in failed else ("done", None) for url in asked
+            url: ("failed", detail) if url in failed else ("done", None)
+            for url in asked
+            if failures or url not in failed
         }
         with self._journal.open("a", encoding="utf-8") as journal:
             journal.writelines(json.dumps([url, *outcome]) + "\n" for url, outcome in found.items())

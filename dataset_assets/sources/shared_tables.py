@@ -10,11 +10,24 @@ from dataset_assets.sources import Adapter
 from dataset_assets.sources.snapshots import parts_of
 
 
-def image_frames(adapter: Adapter, records: pl.LazyFrame, vanished: pl.Series | None = None) -> Iterator[pl.DataFrame]:
-    """Rows of `image_metadata`; those whose image_id is among `vanished` are marked."""
+def image_frames(
+    adapter: Adapter, records: pl.LazyFrame, vanished: pl.Series | None = None, page_url: str | None = None
+) -> Iterator[pl.DataFrame]:
+    """Rows of `image_metadata`; those whose image_id is among `vanished` are marked.
+
+    page_url: where each post is shown, with `{post_id}` in it; null = as the adapter knows its site.
+    """
     is_vanished = pl.lit(False) if vanished is None else pl.col("image_id").is_in(vanished.implode())
     for part in parts_of(records):
-        yield adapter.image_metadata(part).with_columns(is_vanished=is_vanished).sort("image_id").collect()
+        rows = adapter.image_metadata(part).with_columns(is_vanished=is_vanished)
+        yield shown_at(rows, page_url).sort("image_id").collect()
+
+
+def shown_at(images: pl.LazyFrame, page_url: str | None) -> pl.LazyFrame:
+    """Rows of `image_metadata` whose posts are shown at this address, with `{post_id}` in it; null = as they are."""
+    if page_url is None:
+        return images
+    return images.with_columns(page_url=pl.format(page_url.replace("{post_id}", "{}"), "post_id"))
 
 
 def tag_frames(
