@@ -10,6 +10,7 @@ from pathlib import Path
 from dataset_assets.config import Scrape
 from dataset_assets.sources.gallery_dl_program import (
     Run,
+    ScrapeFailed,
     explain,
     require_no_fatal_end,
     run_program,
@@ -95,7 +96,7 @@ class Scraper:
         return found
 
     def _note(self, detail: str, *, failures: bool = True) -> Mapping[str, tuple[State, str | None]]:
-        """Write down what the present batch asked for, and forget the batch. What is not written down is asked again."""
+        """Write down what the present batch asked for, and forget the batch. What is not written is asked again."""
         failed = {line.removeprefix("# ") for line in _lines(self._failed)}
         asked = [line[2:] for line in _lines(self._requests) if line.startswith("# ")]
         found: dict[str, tuple[State, str | None]] = {
