@@ -17,7 +17,7 @@ from dataset_assets.checks import has_no_picture_under_many_names
 from dataset_assets.domain.states import STATES
 from dataset_assets.storage.tables import Cell
 from dataset_assets_tests.mirror import Mirror, picture
-from dataset_assets_tests.web_server import WebServer, one_after_another, status_of
+from dataset_assets_tests.web_server import WebServer, bytes_of, one_after_another, status_of
 
 YEAR = Cell("danbooru", 2005)
 READ = ["source_snapshot", "rejected_records", "vanished_records", "tag_relations"]
@@ -128,6 +128,27 @@ def test_everything_is_looked_at_again_when_it_is_told(tmp_path: Path, server: W
 
     assert {row["state"] for row in raw(mirror).values()} == {"stored"}
     assert dict(server.requests) == {"/5000.png": 2, "/5001.png": 2}
+
+
+def test_what_is_held_stays_when_its_host_fails_and_goes_when_its_owner_opts_out(
+    tmp_path: Path, server: WebServer
+) -> None:
+    mirror = mirror_of(tmp_path, server, posts=4)
+    mirror.rebuild(assets=ASSETS)
+    before = raw(mirror)
+    server.give("/5000.png", status_of(500))
+    server.give("/5001.png", status_of(404))
+    server.give("/5002.png", b"<html>not found</html>")
+    server.give("/5003.png", bytes_of(picture(5003), x_robots_tag="noai"))
+
+    mirror.rebuild(fetch="again", assets=ASSETS)
+
+    after = raw(mirror)
+    held = ("state", "reason", "path", "sha256", "md5", "size", "md5_matches", "extension_matches", "etag")
+    for post, reason in (("5000", "server_error"), ("5001", "gone"), ("5002", "not_an_image")):
+        assert {name: after[post][name] for name in held} == {name: before[post][name] for name in held}, post
+        assert after[post]["detail"].startswith(f"kept from before; asked again: {reason}"), after[post]["detail"]
+    assert (after["5003"]["state"], after["5003"]["reason"]) == ("excluded", "opted_out")
 
 
 def test_a_placeholder_that_is_named_later_is_withheld_then(tmp_path: Path, server: WebServer) -> None:

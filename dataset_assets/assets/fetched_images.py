@@ -29,6 +29,7 @@ def update_fetched(
 ) -> Update:
     """Bring the run's partition up to date by fetching. `located`: image_id, location, file_ext, md5, taken_down."""
     from dataset_assets.compute.fetch_engine import FetchEngine
+    from dataset_assets.compute.fetch_held import HoldingEngine
     from dataset_assets.compute.fetch_journal import JournaledEngine
     from dataset_assets.compute.fetch_work import KeepFetched, known_of, never_lost
 
@@ -43,7 +44,7 @@ def update_fetched(
     )
     journal = tables.scratch / "journal" / RAW_IMAGES.name / cell.folder
     fetching = FetchEngine(fetch, tables.scratch, partial(known_of, blobs))
-    engine = JournaledEngine(fetching, RAW_IMAGES, journal, blobs.size)
+    engine = JournaledEngine(HoldingEngine(fetching, blobs.size), RAW_IMAGES, journal, blobs.size)
     inputs = with_what_is_held(located, tables.scan(RAW_IMAGES, cell))
     made = dataset.update(context, RAW_IMAGES, inputs, recipe, engine)
     remove_tree(journal)
