@@ -38,7 +38,7 @@ class HoldingEngine:
         path = row["held_path"]
         if path is None or not path.startswith(STORED_BELOW) or row["md5"] not in (None, row["held_md5"]):
             return False
-        return self.file_size(path) == row["held_size"]
+        return bool(self.file_size(path) == row["held_size"])
 
 
 def _kept(held: Row | None, result: dict[str, Any]) -> dict[str, Any]:
