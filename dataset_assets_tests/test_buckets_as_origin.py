@@ -110,6 +110,7 @@ def test_s10_a_bucket_behind_faults_gives_the_same_rows_as_the_disk(mirror: Mirr
         assert remote.table("image_facts").filter(source="danbooru")["error"].null_count() == stored.height
 
 
+@pytest.mark.slow
 def test_only_what_changed_in_the_bucket_is_read_again(mirror: Mirror, port: int) -> None:
     make_bucket(port, "changing", mirrored(mirror))
     with faulty_proxy(port) as between:
@@ -126,6 +127,7 @@ def test_only_what_changed_in_the_bucket_is_read_again(mirror: Mirror, port: int
     assert read == ["/changing/original/0001/7001.png"]
 
 
+@pytest.mark.slow
 def test_s16_credentials_that_expire_in_mid_run_stop_it_and_lose_nothing(mirror: Mirror, port: int) -> None:
     make_bucket(port, "expiring", mirrored(mirror))
     with faulty_proxy(port) as between:
@@ -193,7 +195,9 @@ workers: 1
     assert (asked, signed) == ([], [])
 
 
-@pytest.mark.parametrize("packing", ["zip", "tar", "two tars"])
+@pytest.mark.parametrize(
+    "packing", ["tar", *(pytest.param(name, marks=pytest.mark.slow) for name in ("zip", "two tars"))]
+)
 def test_a_mirror_in_archives_gives_the_same_rows_as_its_folder(mirror: Mirror, packing: str) -> None:
     files = mirrored(mirror)
     if packing == "zip":

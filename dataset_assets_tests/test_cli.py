@@ -306,7 +306,8 @@ def test_snapshots_lists_compares_and_restores_exports(tmp_path: Path, monkeypat
     assert "no source 'danboru'" in shell.refused("snapshots", "diff", "danboru", first, second)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_rebuild_that_is_asked_to_stop_stops_and_the_next_one_goes_on(
     sent: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_bad_image_is_a_row_and_stops_nothing(mirror: Mirror) -> None:
     assert reasons["danbooru-7101-0"] == "not_stored"
 
 
+@pytest.mark.slow
 def test_a_changed_subset_rebuilds_that_subset_alone(mirror: Mirror) -> None:
     before = made_by(mirror, *METADATA_TABLES, *IMAGE_TABLES, "subset/girls", "subset/everything")
     file = mirror.folder / "dataset.yaml"

@@ -50,6 +50,7 @@ def test_a_post_that_vanished_stays_listed_with_its_tags_and_only_its_year_is_bu
     assert gone == [(6001, *names(mirror))]
 
 
+@pytest.mark.slow
 def test_a_post_that_comes_back_is_no_longer_marked(mirror: Mirror) -> None:
     mirror.rebuild(assets=ASSETS)
     post = mirror.posts[6001]
@@ -78,6 +79,7 @@ def test_an_export_in_other_files_that_says_the_same_is_the_same_export(mirror: 
     assert runs(mirror, "tag_metadata") == before
 
 
+@pytest.mark.slow
 def test_an_export_that_lacks_too_much_is_refused_and_the_old_tables_stay(tmp_path: Path) -> None:
     mirror = Mirror.make(tmp_path, posts_by_year=1)
     for number in range(300):

@@ -29,6 +29,7 @@ def test_both_are_made_by_one_run(mirror: Mirror) -> None:
     assert len(runs["image_facts"]) == 4
 
 
+@pytest.mark.slow
 def test_each_alone_is_what_it_is_in_the_common_pass(mirror: Mirror) -> None:
     alone = mirror.with_root("alone")
     alone.rebuild(assets=[*BEFORE, "training_images"])

@@ -87,6 +87,7 @@ def test_a_release_is_written_once_verified_and_written_again_with_the_same_byte
     assert shell.run("release", "drift", "first").split()[:2] == ["missing", "0"]
 
 
+@pytest.mark.slow
 def test_a_damaged_release_fails_its_check_and_the_catalog_shows_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -183,6 +184,7 @@ def test_what_cannot_be_meant_is_said_in_a_line(shell: Shell, tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_changed_tables_change_no_release_and_the_drift_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -212,6 +214,7 @@ def _posts(built: Mirror) -> dict[int, dict[str, Any]]:
     return {post_id: dict(post) for post_id, post in built.posts.items()}
 
 
+@pytest.mark.slow
 def test_a_release_whose_files_are_gone_says_which_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_release_whose_files_are_gone_says_which_and_writes_nothing(
     assert not (tmp_path / "again" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_release_whose_file_is_another_now_is_not_written_again_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -245,6 +249,7 @@ def test_a_release_whose_file_is_another_now_is_not_written_again_and_says_so(
     assert not (tmp_path / "again" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_drift_is_told_by_the_tables_and_not_by_what_the_last_build_gathered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -270,6 +275,7 @@ def test_a_release_is_not_written_while_another_run_holds_some_of_its_members(
     assert not (shell.mirror.root / "releases" / "small").exists()
 
 
+@pytest.mark.slow
 def test_a_build_of_all_releases_leaves_those_that_are_written_alone_and_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:
@@ -328,6 +334,7 @@ def test_the_demonstration_a_takedown_reaches_everything_and_shows_in_the_releas
     )
 
 
+@pytest.mark.slow
 def test_a_withdrawn_release_keeps_its_manifest_and_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
 ) -> None:

@@ -125,6 +125,7 @@ def test_accepted_tags_are_added_and_removed_with_what_they_imply_in_their_year_
     assert re.match(r"is there, says ada, 2026-.* \(counts\): looked at it", told["tag_decisions"]["blue_sky"])
 
 
+@pytest.mark.slow
 def test_a_rejected_question_changes_no_tag_and_is_never_asked_again(tmp_path: Path) -> None:
     mirror = build(tmp_path)
     before = mirror.table("tag_metadata", CELL)
@@ -140,6 +141,7 @@ def test_a_rejected_question_changes_no_tag_and_is_never_asked_again(tmp_path: P
     assert rows.height == 2
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_taken_back_is_asked_again_and_stays_on_record(tmp_path: Path) -> None:
     mirror = build(tmp_path)
     found = asked(mirror)

@@ -66,6 +66,7 @@ def test_a_rebuild_scrapes_first_and_the_images_reach_raw_images(scraping: Mirro
     assert str(scraping.root / "fetched" / "pixiv") in raw["location"][0]
 
 
+@pytest.mark.slow
 def test_a_rebuild_asks_again_only_when_it_is_told_to_and_then_for_what_may_have_grown(
     scraping: Mirror, pixiv: Pixiv
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_rebuild_asks_again_only_when_it_is_told_to_and_then_for_what_may_have
     assert scraping.table("raw_images").height == 4
 
 
+@pytest.mark.slow
 def test_another_search_in_the_settings_makes_the_scrape_stale(scraping: Mirror, pixiv: Pixiv) -> None:
     scraping.rebuild(assets=ALL)
     pixiv.asked.clear()

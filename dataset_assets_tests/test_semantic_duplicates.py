@@ -8,6 +8,8 @@ from dataset_assets.search import find
 from dataset_assets.storage.tables import Cell
 from dataset_assets_tests.mirror import Mirror
 
+pytestmark = pytest.mark.slow  # a rebuild of every table for each case
+
 SUBSETS = """
 near_duplicates: {min_cosine: 0.8}
 subsets:

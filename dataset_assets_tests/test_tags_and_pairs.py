@@ -41,6 +41,7 @@ def test_implied_tags_are_added_with_their_origin_and_counted_by_year(mirror: Mi
     assert [year["images"] for year in sign["years"]] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_changed_relation_rebuilds_the_tags_of_its_source_and_of_no_other(mirror: Mirror) -> None:
     before = metadata_only(mirror)
     assert metadata_only(mirror) == before, "nothing changed"

@@ -197,6 +197,7 @@ def test_two_subsets_are_compared(shell: Shell) -> None:
     assert {one["key"] for one in told["definition"]} == {"tags", "where", "duplicates", "splits"}
 
 
+@pytest.mark.slow
 def test_an_edited_condition_gives_the_change_that_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = Mirror.make(tmp_path, posts_by_year=1)
     settings = mirror.config_file.read_text("utf-8").replace("2005..2007", "2007")

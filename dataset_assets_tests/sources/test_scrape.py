@@ -140,6 +140,7 @@ def test_what_was_asked_is_not_asked_again_until_the_scrape_is_finished(pixiv: P
     assert len(pixiv.asked) == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "slow_s", "limit"), [({"max_seconds": 3.0}, 2.0, "time"), ({"max_bytes": 1}, 2.0, "bytes")]
 )

@@ -225,6 +225,7 @@ def test_s17_a_wrong_region_is_told(proxy: FaultyProxy, code: str) -> None:
             ask()
 
 
+@pytest.mark.slow
 def test_s18_keys_of_several_pages_with_blanks_percent_and_unicode_are_listed_and_read(port: int) -> None:
     many = {f"plain/{number:04d}.png": b"" for number in range(1003)}
     make_bucket(port, "strange", many | {f"odd/{name}": name.encode() for name in [*STRANGE, *UNREADABLE]})
