@@ -13,15 +13,15 @@ class Reader:
         import datasets
 
         datasets.disable_progress_bars()
-        self.library, self.cache = datasets, cache
+        self.datasets, self.cache = datasets, cache
 
     def load(self, *arguments: Any, **named: Any) -> Any:
-        return self.library.load_dataset(*arguments, cache_dir=str(self.cache), **named)
+        return self.datasets.load_dataset(*arguments, cache_dir=str(self.cache), **named)
 
     def rows(self, *arguments: Any, **named: Any) -> dict[str, list[dict[str, Any]]]:
         """The rows of each split, images as they are stored."""
         found = self.load(*arguments, **named)
-        image = self.library.Image(decode=False)
+        image = self.datasets.Image(decode=False)
         return {split: list(rows.cast_column("image", image)) for split, rows in found.items()}
 
 

@@ -81,11 +81,11 @@ def test_the_columns_are_known_without_being_told(tmp_path: Path, reader: Reader
     export(hostile_members(), "huggingface", tmp_path / "out", SHARD)
     files = sorted(str(file) for file in (tmp_path / "out").rglob("train-*.parquet"))
     found = reader.load("parquet", data_files=files)["train"].features
-    assert found["image"] == reader.library.Image()
-    assert found["tags"] == reader.library.List(reader.library.Value("string"))
-    assert found["captions"].feature == {name: reader.library.Value("string") for name in ("origin", "caption")}
+    assert found["image"] == reader.datasets.Image()
+    assert found["tags"] == reader.datasets.List(reader.datasets.Value("string"))
+    assert found["captions"].feature == {name: reader.datasets.Value("string") for name in ("origin", "caption")}
     assert list(found) == ["image", *RECORD]
-    assert found == reader.library.Features.from_dict(features())
+    assert found == reader.datasets.Features.from_dict(features())
 
 
 def test_it_can_be_streamed(tmp_path: Path, reader: Reader) -> None:

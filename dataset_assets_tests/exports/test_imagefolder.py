@@ -38,14 +38,14 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 def loaded(reader: Reader, folder: Path) -> Any:
     """The splits, with images that are opened when asked for: the reader leaves some files open."""
     found = reader.load("imagefolder", data_dir=str(folder / "imagefolder"))
-    return found.cast_column("image", reader.library.Image(decode=False))
+    return found.cast_column("image", reader.datasets.Image(decode=False))
 
 
 def test_datasets_reads_the_same_ids_captions_tags_and_pixels(tmp_path: Path, reader: Reader) -> None:
     members = one_split()
     export(members, "imagefolder", tmp_path / "out")
     found, expected = loaded(reader, tmp_path / "out")["train"], rows_by_id(members)
-    pictures = found.cast_column("image", reader.library.Image())
+    pictures = found.cast_column("image", reader.datasets.Image())
     assert len(found) == 21
     for number, row in enumerate(found):
         known = expected.pop(row["image_id"])
