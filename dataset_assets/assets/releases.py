@@ -53,7 +53,7 @@ def members_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             group="releases",
             kinds={"polars", "parquet"},
             version=MEMBERS_VERSION,
-            settings=[_settings(release), _licenses(graph.config)],
+            settings=[_settings(graph.config, release), _licenses(graph.config)],
             deps=[dg.AssetKey(table.split("/")) for table in _needed(graph.config, release)],
             by_source=True,
         )
@@ -61,9 +61,12 @@ def members_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _settings(release: Release) -> dict[str, Any]:
-    """What of a release decides its members."""
-    return release.model_dump(include={"subset", "until", "images", "tags", "captions"}, mode="json")
+def _settings(config: DatasetConfig, release: Release) -> dict[str, Any]:
+    """What of dataset.yaml decides a release's members. Thresholds are applied here: no table changes with them."""
+    said = release.model_dump(include={"subset", "until", "images", "tags", "captions"}, mode="json")
+    if release.tags != "predicted" or config.tagger is None:
+        return said
+    return {**said, "thresholds": config.tagger.thresholds.model_dump()}
 
 
 def _licenses(config: DatasetConfig) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _recipe(dataset: Dataset, release: Release, years: Sequence[Cell]) -> str:
     """A fingerprint of all that a source's members are made from: the tables' contents, whoever built them."""
     names = _needed(dataset.config, release)
     commits = {name: [commit and commit.sha256 for commit in dataset.tables.commits(name, years)] for name in names}
-    settings = [_settings(release), _licenses(dataset.config)]
+    settings = [_settings(dataset.config, release), _licenses(dataset.config)]
     return fingerprint({"version": MEMBERS_VERSION, "settings": settings, "tables": commits})
 
 

@@ -20,7 +20,7 @@ from dataset_assets.domain.membership import held_back
 from dataset_assets.domain.schemas import Column, Table
 from dataset_assets.exports.formats import FORMATS, Settings
 from dataset_assets.exports.members import Members
-from dataset_assets.exports.target import Target, Written
+from dataset_assets.exports.target import FINISHED, Target, Written
 from dataset_assets.storage.root import opened
 
 MANIFEST, MEMBERS_FILE, FILES_FILE = "manifest.json", "members.parquet", "files.parquet"
@@ -82,10 +82,19 @@ def write_release(members: Members, plan: Plan, target: Target, say: Callable[[s
     files = pl.concat(parts).sort("name")
     listed = target.file(FILES_FILE, _digest(files), files.height, lambda path: files.write_parquet(path))
     manifest["files"] = {"sha256": listed.sha256, **_summed(files)}
+    _remove_all_but(target, files["name"])
     target.settle()  # the manifest says that all files are there
     target.put(MANIFEST, manifest_bytes(manifest))
     target.finish()
     return manifest
+
+
+def _remove_all_but(target: Target, names: Iterable[str]) -> None:
+    """Remove what a stopped try wrote of other members: nobody would look for them in a release that has them not."""
+    root, kept = opened(target.place), {FILES_FILE, *names}
+    for name in root.names(""):
+        if name not in kept and not name.startswith(f"{FINISHED}/"):
+            root.remove(name)
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:

@@ -142,6 +142,26 @@ def test_a_release_with_a_lost_member_is_not_finished_and_goes_on_when_it_is_bac
     assert manifest_hash(resumed) == manifest_hash(write_release(members(), small, target(tmp_path / "two"), quiet))
 
 
+def test_what_a_stopped_try_wrote_of_members_that_are_out_by_now_is_not_left_behind(tmp_path: Path) -> None:
+    def read(path: str) -> bytes:
+        if path.endswith("/8_p0.jpg"):
+            raise FileNotFoundError(path)
+        return FILES[path]
+
+    shards = formats.Settings("first", 1)  # one for each member
+    with pytest.raises(MemberLost):
+        write_release(members(read), plan(settings=shards, all_pixels=True), target(tmp_path / "one"), quiet)
+    tried = sorted(file.name for file in (tmp_path / "one/webdataset").iterdir())
+    fewer = members().filter(pl.col("image_id").is_in(["a-2-0", "a-3-0"]))
+
+    write_release(fewer, plan(settings=shards, key="fewer"), target(tmp_path / "one"), quiet)
+
+    assert len(tried) == 7
+    assert list(verify(target(tmp_path / "one"), quiet)) == []
+    written = [file.read_bytes() for file in (tmp_path / "one").rglob("*") if file.is_file()]
+    assert not [data for data in written if b"picture 7" in data]
+
+
 def test_a_member_with_other_bytes_than_its_row_says_never_leaves(tmp_path: Path) -> None:
     with pytest.raises(MemberLost, match="no longer the file"):
         write_release(members(lambda path: FILES[path] + b"!"), plan(), target(tmp_path / "one"), quiet)
