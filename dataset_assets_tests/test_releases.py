@@ -71,6 +71,13 @@ def shell(built: Mirror, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return Shell(built, monkeypatch)
 
 
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror) -> Shell:
+    """The same dataset once more, for a test that changes it; nothing of it is released yet."""
+    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
+    return Shell(Mirror(tmp_path / "copy", _posts(built), assets=ASSETS), monkeypatch)
+
+
 def test_a_release_is_written_once_verified_and_written_again_with_the_same_bytes(shell: Shell, tmp_path: Path) -> None:
     said = shell.run("release", "build", "first", "--as-is")
     manifest = shell.manifest("first")
@@ -88,16 +95,12 @@ def test_a_release_is_written_once_verified_and_written_again_with_the_same_byte
 
 
 @pytest.mark.slow
-def test_a_damaged_release_fails_its_check_and_the_catalog_shows_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    answer = shell.run("sql", "select count(*), sum(bytes) > 0 from release.first", "--csv")
-    (shell.mirror.root / "releases/first/README.md").unlink()
+def test_a_damaged_release_fails_its_check_and_the_catalog_shows_a_whole_one(own: Shell) -> None:
+    own.run("release", "build", "first", "--as-is")
+    answer = own.run("sql", "select count(*), sum(bytes) > 0 from release.first", "--csv")
+    (own.mirror.root / "releases/first/README.md").unlink()
 
-    said = shell.run("release", "build", "first", "--as-is", code=1)
+    said = own.run("release", "build", "first", "--as-is", code=1)
 
     assert answer.splitlines()[1].endswith(",True")
     assert "check is_whole of release/first failed" in said
@@ -185,14 +188,10 @@ def test_what_cannot_be_meant_is_said_in_a_line(shell: Shell, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_changed_tables_change_no_release_and_the_drift_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    mirror = Mirror(tmp_path / "copy", _posts(built), assets=ASSETS)
-    shell = Shell(mirror, monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    before = shell.manifest("first")
+def test_changed_tables_change_no_release_and_the_drift_is_told(own: Shell, tmp_path: Path) -> None:
+    mirror = own.mirror
+    own.run("release", "build", "first", "--as-is")
+    before = own.manifest("first")
     mirror.add_post(5000, 2005, ["1girl", "tag_0"], data=picture(99))
     mirror.add_post(5007, 2005, ["new_tag"])
     mirror.set_tags(6000, ["other"])
@@ -200,14 +199,14 @@ def test_changed_tables_change_no_release_and_the_drift_is_told(
     mirror.write_metadata()
 
     mirror.rebuild()
-    said = shell.run("release", "build", "first", "--as-is", code=1)
+    said = own.run("release", "build", "first", "--as-is", code=1)
 
-    assert shell.manifest("first") == before
+    assert own.manifest("first") == before
     assert "has other members than the tables have now: " in said
     assert "1 new, 1 replaced, 1 changed" in said
-    assert shell.run("release", "drift", "first", code=1).split()[2:4] == ["new", "1"]
-    assert "all as the manifest pins them" in shell.run("release", "verify", "first")
-    assert "the same bytes" in shell.run("release", "rebuild", "first", "--to", str(tmp_path / "again"))
+    assert own.run("release", "drift", "first", code=1).split()[2:4] == ["new", "1"]
+    assert "all as the manifest pins them" in own.run("release", "verify", "first")
+    assert "the same bytes" in own.run("release", "rebuild", "first", "--to", str(tmp_path / "again"))
 
 
 def _posts(built: Mirror) -> dict[int, dict[str, Any]]:
@@ -215,34 +214,26 @@ def _posts(built: Mirror) -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_release_whose_files_are_gone_says_which_and_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    path = shell.mirror.table("training_images").filter(pl.col("image_id") == "pixiv_niji-77-0").item(0, "path")
-    (shell.mirror.root / path).unlink()
+def test_a_release_whose_files_are_gone_says_which_and_writes_nothing(own: Shell, tmp_path: Path) -> None:
+    own.run("release", "build", "first", "--as-is")
+    path = own.mirror.table("training_images").filter(pl.col("image_id") == "pixiv_niji-77-0").item(0, "path")
+    (own.mirror.root / path).unlink()
 
-    said = shell.run("release", "rebuild", "first", "--to", str(tmp_path / "again"), code=1)
+    said = own.run("release", "rebuild", "first", "--to", str(tmp_path / "again"), code=1)
 
     assert "1 missing: its file is nowhere any more: pixiv_niji-77-0" in said
     assert not (tmp_path / "again" / "manifest.json").exists()
 
 
 @pytest.mark.slow
-def test_a_release_whose_file_is_another_now_is_not_written_again_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    path = shell.mirror.table("training_images").filter(pl.col("image_id") == "pixiv_niji-77-0").item(0, "path")
-    file = shell.mirror.root / path
+def test_a_release_whose_file_is_another_now_is_not_written_again_and_says_so(own: Shell, tmp_path: Path) -> None:
+    own.run("release", "build", "first", "--as-is")
+    path = own.mirror.table("training_images").filter(pl.col("image_id") == "pixiv_niji-77-0").item(0, "path")
+    file = own.mirror.root / path
     file.chmod(0o644)
     file.write_bytes(bytes(file.stat().st_size))
 
-    said = shell.run("release", "rebuild", "first", "--to", str(tmp_path / "again"), code=1)
+    said = own.run("release", "rebuild", "first", "--to", str(tmp_path / "again"), code=1)
 
     assert "1 changed: its file is another now" in said
     assert "pixiv_niji-77-0" in said
@@ -263,37 +254,29 @@ def test_drift_is_told_by_the_tables_and_not_by_what_the_last_build_gathered(
     assert told.split()[:2] == ["missing", "1"]
 
 
-def test_a_release_is_not_written_while_another_run_holds_some_of_its_members(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
-    with Tables(shell.mirror.root).lock("_rebuild", Cell("danbooru")):
-        said = shell.run("release", "build", "small", "--as-is", code=5)
+def test_a_release_is_not_written_while_another_run_holds_some_of_its_members(own: Shell) -> None:
+    with Tables(own.mirror.root).lock("_rebuild", Cell("danbooru")):
+        said = own.run("release", "build", "small", "--as-is", code=5)
 
     assert "another run is writing" in said
-    assert not (shell.mirror.root / "releases" / "small").exists()
+    assert not (own.mirror.root / "releases" / "small").exists()
 
 
 @pytest.mark.slow
-def test_a_build_of_all_releases_leaves_those_that_are_written_alone_and_is_no_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    mirror = Mirror(tmp_path / "copy", _posts(built), assets=ASSETS)
-    shell = Shell(mirror, monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    before = shell.manifest("first")
+def test_a_build_of_all_releases_leaves_those_that_are_written_alone_and_is_no_failure(own: Shell) -> None:
+    mirror = own.mirror
+    own.run("release", "build", "first", "--as-is")
+    before = own.manifest("first")
     mirror.add_post(5000, 2005, ["1girl", "tag_0"], data=picture(99))
     mirror.rebuild()
     settings = mirror.config_file.read_text("utf-8")
     mirror.config_file.write_text(settings.replace("huggingface]", "imagefolder]"), "utf-8")
 
-    said = shell.run("release", "build", "--as-is")
+    said = own.run("release", "build", "--as-is")
 
     assert "first was written with other formats than dataset.yaml has now" in said
     assert "written before, and left as it is: 1 of 2" in said
-    assert (shell.manifest("first"), shell.manifest("small")["name"]) == (before, "small")
+    assert (own.manifest("first"), own.manifest("small")["name"]) == (before, "small")
 
 
 def test_the_demonstration_a_takedown_reaches_everything_and_shows_in_the_release_diff(
@@ -335,15 +318,11 @@ def test_the_demonstration_a_takedown_reaches_everything_and_shows_in_the_releas
 
 
 @pytest.mark.slow
-def test_a_withdrawn_release_keeps_its_manifest_and_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Mirror
-) -> None:
-    shutil.copytree(built.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("releases"))
-    shell = Shell(Mirror(tmp_path / "copy", assets=ASSETS), monkeypatch)
-    shell.run("release", "build", "first", "--as-is")
-    release = shell.mirror.root / "releases" / "first"
+def test_a_withdrawn_release_keeps_its_manifest_and_its_name(own: Shell) -> None:
+    own.run("release", "build", "first", "--as-is")
+    release = own.mirror.root / "releases" / "first"
 
-    said = shell.run("release", "withdraw", "first", "--reason", "a request of the artist")
+    said = own.run("release", "withdraw", "first", "--reason", "a request of the artist")
 
     assert "files removed; its manifest stays" in said
     assert sorted(file.name for file in release.rglob("*") if file.is_file()) == [
@@ -353,11 +332,11 @@ def test_a_withdrawn_release_keeps_its_manifest_and_its_name(
         "released.json",
         "withdrawn.json",
     ]
-    assert "withdrawn" in shell.run("release", "list")
+    assert "withdrawn" in own.run("release", "list")
     assert "Withdrawn: a request of the artist" in (release.parent / "CHANGELOG.md").read_text("utf-8")
-    assert "first was withdrawn, and its files are gone: a request of the artist" in shell.run(
+    assert "first was withdrawn, and its files are gone: a request of the artist" in own.run(
         "release", "verify", "first", code=4
     )
-    shell.run("release", "withdraw", "first", "--reason", "asked for once more")
+    own.run("release", "withdraw", "first", "--reason", "asked for once more")
     assert "a request of the artist" in (release / "withdrawn.json").read_text("utf-8")
-    assert "was withdrawn" in shell.run("release", "build", "first", "--as-is", code=1)
+    assert "was withdrawn" in own.run("release", "build", "first", "--as-is", code=1)
