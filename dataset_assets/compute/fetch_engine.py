@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from dataset_assets.storage.http_fetch import Answer, Fetcher, Known
 ROWS_IN_HAND = 512
 RESULTS_AT_ONCE = 32
 LONGEST_HOLD_S = 0.1
-KEEPING_THREADS = 4
+KEEPING_THREADS = 2
+KEPT_AT_ONCE = 8
 STOP_S = 30.0
 
 Result = dict[str, Any]
@@ -109,12 +110,68 @@ class _FetchThread:
                 self._started.set_exception(error)
 
     async def _main(self) -> None:
-        with ThreadPoolExecutor(KEEPING_THREADS, "keep") as threads:
+        with _Keepers(self._function) as keepers:
             engine = self._engine
             async with engine.fetcher(engine.settings, engine.scratch, engine.clock) as fetcher:
-                work = _Work(engine, self._function, fetcher, threads, self._results.put)
+                work = _Work(engine, self._function, fetcher, keepers, self._results.put)
                 self._started.set_result((asyncio.get_running_loop(), work))
                 await work.run()
+
+
+class _Keepers:
+    """Threads that run the function over answers with bytes to hash and to write.
+
+    A thread takes several answers where they wait and hands all results back at once: that many threads of Python that
+    wake each other for each image cost more than the image.
+    """
+
+    def __init__(self, function: RowFunction) -> None:
+        self._function = function
+        self._waiting: queue.SimpleQueue[tuple[Row, asyncio.Future[Result]] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._threads = [threading.Thread(target=self._run, name="keep", daemon=True) for _ in range(KEEPING_THREADS)]
+
+    def __enter__(self) -> "_Keepers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _thread in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def keep(self, asked: Row) -> asyncio.Future[Result]:
+        """What the function makes of a row, once a thread has come to it."""
+        result: asyncio.Future[Result] = self._loop.create_future()
+        self._waiting.put((asked, result))
+        return result
+
+    def _run(self) -> None:
+        while taken := self._taken():
+            kept = [(result, self._kept(row)) for row, result in taken]
+            self._loop.call_soon_threadsafe(_hand_back, kept)
+
+    def _taken(self) -> list[tuple[Row, asyncio.Future[Result]]]:
+        """Some of what waits, as soon as anything does; none = no more will come."""
+        taken: list[tuple[Row, asyncio.Future[Result]]] = []
+        one = self._waiting.get()
+        with suppress(queue.Empty):  # another thread may take what is seen to wait
+            while one is not None:
+                taken.append(one)
+                if len(taken) == KEPT_AT_ONCE:
+                    return taken
+                one = self._waiting.get_nowait()
+            if taken:
+                self._waiting.put(None)  # for this thread's next look
+        return taken
+
+    def _kept(self, row: Row) -> Result | Exception:
+        try:
+            return self._function([row])[0]
+        except Exception as error:  # noqa: BLE001 - raised where the result is waited for
+            return error
 
 
 class _Work:
@@ -125,11 +182,11 @@ class _Work:
         engine: FetchEngine,
         function: RowFunction,
         fetcher: Fetcher,
-        threads: ThreadPoolExecutor,
+        keepers: _Keepers,
         hand_over: Callable[[list[Result]], None],
     ) -> None:
         self.rows: asyncio.Queue[Sequence[Row] | None] = asyncio.Queue()
-        self._engine, self._function, self._fetcher, self._threads = engine, function, fetcher, threads
+        self._engine, self._function, self._fetcher, self._keepers = engine, function, fetcher, keepers
         self._hosts = Hosts(engine.settings, engine.clock)
         self._running = asyncio.Semaphore(engine.settings.concurrency)
         self._hand_over = hand_over
@@ -223,8 +280,7 @@ class _Work:
         """Run the function, in a thread where it has bytes to hash and to write."""
         if asked["answer"].reason is not None:
             return self._function([asked])[0]
-        loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._threads, self._function, [asked]))[0]
+        return await self._keepers.keep(asked)
 
     def _emit(self, results: list[Result]) -> None:
         """Hand results over some at a time: each time wakes the thread that waits for them."""
@@ -246,6 +302,16 @@ class _Work:
             f"nothing can be fetched from {hosts} ({why}; last: {last}); no image is marked for it: "
             "look at the network and run again"
         )
+
+
+def _hand_back(kept: list[tuple[asyncio.Future[Result], Result | Exception]]) -> None:
+    for result, row in kept:
+        if result.done():  # its row is no longer waited for
+            continue
+        if isinstance(row, Exception):
+            result.set_exception(row)
+        else:
+            result.set_result(row)
 
 
 def _host_of(location: str) -> str:

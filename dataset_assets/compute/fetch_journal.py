@@ -101,7 +101,7 @@ class _Journal:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._lines >= LINES_PER_FILE:
             self._turn()
-        lines = [json.dumps(row, default=_as_text, ensure_ascii=True) for row in rows]
+        lines = [_LINE.encode(row) for row in rows]
         self._file.write("".join(f"{line}\n" for line in lines).encode())
         self._file.flush()
         self._lines += len(rows)
@@ -153,3 +153,6 @@ def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{value!r} is no value of a table")
+
+
+_LINE = json.JSONEncoder(default=_as_text)  # `json.dumps` would make one for each line
