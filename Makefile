@@ -21,7 +21,8 @@ ui: $(READY)   ## Open the Dagster UI on http://127.0.0.1:3000 (on DATASET_ASSET
 test: $(READY)   ## Run the tests; no network is needed.
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-all: $(READY)   ## Run the long tests too: kills at random moments, the UI in Chromium, mutants.
+test-all: $(READY)   ## Run the long tests too: kills at random moments, the UI in Chromium, mutants, a Ray cluster.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,ray]'
 	$(BIN)/pytest -m 'slow or not slow' --hypothesis-profile=default
 
 lint: $(READY)   ## Check style and types.
