@@ -75,9 +75,10 @@ def ours(task: Task) -> Way:
     import numpy as np
     from PIL import Image
 
-    from dataset_assets.assets.annotations import readers_beside
+    from dataset_assets.assets.fed_models import readers_beside
     from dataset_assets.compute.model_engine import ModelEngine
-    from dataset_assets.models.clip import ROWS_PER_READ, EmbedShard, embedder_of
+    from dataset_assets.models.clip import EmbedShard, embedder_of
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
     from dataset_assets.storage.blobs import Blobs
 
     shard = EmbedShard(Blobs(Path(task.images)).get, _settings(task))
@@ -101,8 +102,9 @@ def ours(task: Task) -> Way:
 
 def readers(task: Task) -> Way:
     """Our readers alone: what a model that costs nothing would be fed with."""
-    from dataset_assets.assets.annotations import readers_beside
-    from dataset_assets.models.clip import ROWS_PER_READ, EmbedShard, embedder_of
+    from dataset_assets.assets.fed_models import readers_beside
+    from dataset_assets.models.clip import EmbedShard, embedder_of
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
     from dataset_assets.storage.blobs import Blobs
 
     shard = EmbedShard(Blobs(Path(task.images)).get, _settings(task))

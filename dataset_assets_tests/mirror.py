@@ -213,6 +213,13 @@ class Mirror:
         assert rows is not None, f"{name} is not built"
         return rows.collect()
 
+    def told(self, name: str) -> dict[str, Any]:
+        """What an asset's last materialization says of itself."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(name))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {key: value.value for key, value in event.asset_materialization.metadata.items()}
+
     def commits(self, name: str) -> dict[Cell, Commit]:
         found = {cell: self.tables.commit_of(name, cell) for cell in self.tables.cells(name)}
         return {cell: commit for cell, commit in found.items() if commit is not None}

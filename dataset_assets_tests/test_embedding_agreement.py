@@ -78,13 +78,6 @@ def own_vectors(folder: Path) -> np.ndarray:
     return embedder_of(clip_settings(folder)).embed(images) * 11
 
 
-def skipped(mirror: Mirror) -> str:
-    event = mirror.instance.get_latest_materialization_event(dg.AssetKey("embedding_agreement"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    return str(event.asset_materialization.metadata["skipped"].value)
-
-
 def verdict(mirror: Mirror) -> tuple[bool, dict[str, int | str]]:
     rows = mirror.table("embedding_agreement", PD12M).lazy()
     return has_the_vectors_of_the_named_model(rows, mirror.config.sources["pd12m"])
@@ -101,6 +94,9 @@ def test_vectors_of_the_named_model_agree_and_others_do_not(folder: Path) -> Non
     assert found["cosine"].min() > 0.98  # type: ignore[operator]  # training images are compressed anew
     assert set(found["model"]) == {"tiny (random weights)"}
     assert verdict(mirror)[0]
+    told = mirror.told("embedding_agreement")
+    assert told["images_per_second"] > 0
+    assert 0 <= told["model_share"] <= 1
 
     np.save(folder / "pd12m.00.npy", np.random.default_rng(1).normal(size=(IMAGES, 768)).astype(np.float32))
     mirror.rebuild(assets=ALL)
@@ -130,7 +126,7 @@ def test_what_cannot_be_compared_is_skipped_and_the_reason_is_said(
         text = text.replace("random_weights: true", "random_weights: false")
     mirror.config_file.write_text(text, "utf-8")
     mirror.rebuild(assets=ALL)
-    assert why in skipped(mirror)
+    assert why in mirror.told("embedding_agreement")["skipped"]
     assert mirror.table("embedding_agreement", PD12M).is_empty()
     assert verdict(mirror)[0]
 

@@ -15,6 +15,7 @@ from dataset_assets.config import ConfigError, load_config
 from dataset_assets.domain.annotations import CAPTIONS
 from dataset_assets.domain.model_captions import MODEL_CAPTIONS
 from dataset_assets.models import captioning
+from dataset_assets.models.blip import Stretched
 from dataset_assets.rebuild import Outcome
 from dataset_assets.sample.tiny_clip import write_tiny_clip
 from dataset_assets.storage.tables import Cell, Commit
@@ -93,6 +94,9 @@ def test_captions_of_a_model_stand_beside_the_published_ones_and_are_paid_for_on
     assert found["image_id"].to_list() == ["niji-1-0", "niji-2-0", "niji-3-0"]
     assert found["error"].null_count() == 3
     assert set(found["weights"]) == {"random"}
+    said = mirror.told("model_captions")
+    assert said["images_per_second"] > 0
+    assert 0 <= said["model_share"] <= 1
     captions = mirror.table("captions", NIJI).select("image_id", "origin", "caption", "caption_model", "file")
     assert captions.filter(image_id="niji-1-0", origin="sidecar")["caption"].to_list() == ["a hat"]
     assert captions.filter(origin="coca").select("image_id", "caption").rows() == list(written(mirror).items())
@@ -231,13 +235,10 @@ def test_the_graph_has_model_captions_between_training_images_and_captions(mirro
 class Speechless:
     """A captioner that says what it is told to."""
 
-    name, weights, batch_size = "speechless", "trained", 2
+    name, weights, batch_size, preparation = "speechless", "trained", 2, Stretched(8)
 
     def __init__(self, said: list[tuple[str, float]]) -> None:
         self.said = iter(said)
-
-    def prepare(self, image: Image.Image) -> Any:
-        return image.size
 
     def write(self, inputs: Any, image_ids: Any) -> list[tuple[str, float]]:
         return [next(self.said) for _ in inputs]

@@ -48,6 +48,14 @@ def test_every_training_image_has_its_tags(built: Mirror) -> None:
     assert scores(tagged.lazy()).collect().get_column("score").is_between(0, 1).all()
 
 
+def test_materialization_says_rates_and_what_the_model_ran_on(built: Mirror) -> None:
+    told = built.told("predicted_tags")
+
+    assert told["images_per_second"] > 0
+    assert 0 <= told["model_share"] <= 1
+    assert told["ran_on"] == "CPUExecutionProvider"
+
+
 def test_the_catalog_and_trace_show_them(built: Mirror) -> None:
     assert "predicted_tags" in built.table("catalog").get_column("view").to_list()
     [chapter] = [one for one in trace(built.config, "danbooru-5000-0") if one.table == "predicted_tags"]

@@ -6,10 +6,10 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.annotations import clip_settings
+from dataset_assets.assets.fed_models import fed, speed
 from dataset_assets.assets.graph import Graph
-from dataset_assets.assets.per_image import HAS_ITS_FILE, lost
+from dataset_assets.assets.per_image import HAS_A_WHOLE_FILE, lost
 from dataset_assets.assets.pictures import staged_rows
-from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import Pd12mSource
 from dataset_assets.domain.annotations import PUBLISHED_EMBEDDINGS
@@ -18,7 +18,6 @@ from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.storage.tables import Staged
 
 AGREEMENT_VERSION = "1"
-BATCHES_AT_ONCE = 4
 
 
 def agreement_assets(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -56,7 +55,8 @@ def embedding_agreement(
     if chosen.is_empty() or name is None:
         nothing = "no image has a published vector and a training image"
         return _skipped(context, dataset, nothing if name else f"{block} names no model")
-    from dataset_assets.models import agreement, clip_weights
+    from dataset_assets.models import agreement, clip, clip_weights
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
     from dataset_assets.models.weight_files import ModelError
 
     try:
@@ -68,12 +68,13 @@ def embedding_agreement(
         parts={"version": AGREEMENT_VERSION, **clip_weights.recipe(settings)},
         function=agreement.AgreementShard(dataset.blobs.get, settings),
         lost=lost,
-        settled=HAS_ITS_FILE,
-        rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
+        settled=HAS_A_WHOLE_FILE,
+        rows_per_batch=ROWS_PER_READ,
     )
     keys = pl.Series("input_key", [f"{row['sha256']} {_digest(row['embedding'])}" for row in chosen.to_dicts()])
-    made = dataset.update(context, table, chosen.drop("sha256").with_columns(keys), recipe, InlineEngine())
-    return dataset.result(context, made, _summary(dataset, made.staged))
+    engine = fed(dataset, lambda: clip.embedder_of(settings), settings.batch_size)
+    made = dataset.update(context, table, chosen.drop("sha256").with_columns(keys), recipe, engine)
+    return dataset.result(context, made, {**_summary(dataset, made.staged), **speed(engine.spent)})
 
 
 def _skipped(context: dg.AssetExecutionContext, dataset: Dataset, why: str) -> dg.MaterializeResult[Staged]:

@@ -1,17 +1,14 @@
 """What models say about the images."""
 
-import os
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 
+from dataset_assets.assets.fed_models import fed, speed
 from dataset_assets.assets.graph import Graph
-from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
+from dataset_assets.assets.per_image import HAS_A_WHOLE_FILE, lost, prepared
 from dataset_assets.assets.pictures import states
-from dataset_assets.compute.engine import Engine
-from dataset_assets.compute.local import LocalEngine
-from dataset_assets.compute.model_engine import ModelEngine, Spent, ThreadEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import schemas
@@ -19,10 +16,9 @@ from dataset_assets.resources import Dataset
 from dataset_assets.storage.tables import Staged
 
 if TYPE_CHECKING:
-    from dataset_assets.models import clip, clip_weights
+    from dataset_assets.models import clip_weights
 
 CLIP_VERSION = "2"
-READING_THREADS = 2  # beside a model on the processor, which uses all of it; more of them only take turns
 
 
 def annotation_assets(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -58,6 +54,7 @@ def clip_embeddings(
 ) -> dg.MaterializeResult[Staged]:
     """Image vectors of an open_clip model, of length 1: one row per training image."""
     from dataset_assets.models import clip, clip_weights
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
 
     settings = clip_settings(dataset.config)
     clip_weights.download(settings)  # a model of Hugging Face's hub tells its dimension only once it is here
@@ -67,29 +64,14 @@ def clip_embeddings(
         parts={"version": CLIP_VERSION, **clip.recipe(settings)},
         function=clip.EmbedShard(dataset.blobs.get, settings),
         lost=lost,
-        settled=HAS_ITS_FILE,
-        rows_per_batch=clip.ROWS_PER_READ,
+        settled=HAS_A_WHOLE_FILE,
+        rows_per_batch=ROWS_PER_READ,
     )
-    workers = dataset.config.workers or os.cpu_count() or 1
-    engine = ModelEngine(lambda: readers_beside(clip.embedder_of(settings), workers), settings.batch_size)
+    engine = fed(dataset, lambda: clip.embedder_of(settings), settings.batch_size)
     made = dataset.update(context, table, inputs, recipe, engine)
     marks = {
         "model": clip_weights.find(settings).shown_name,
         "weights": "random: these vectors mean nothing" if settings.random_weights else "trained",
-        **_speed(engine.spent),
+        **speed(engine.spent),
     }
     return dataset.result(context, made, {**states(dataset.tables, made.staged), **marks})
-
-
-def readers_beside(embedder: "clip.ClipEmbedder", workers: int) -> Engine:
-    """Who decodes: processes beside a GPU, which outruns threads; threads beside a model on the processor."""
-    if embedder.device != "cpu" and embedder.preprocessing:
-        return LocalEngine(workers)
-    return ThreadEngine(READING_THREADS)
-
-
-def _speed(spent: Spent) -> dict[str, float]:
-    """How fast rows were made, and the share of the time in which the model worked; nothing where none was made."""
-    if not spent.rows:
-        return {}
-    return {"images_per_second": round(spent.rate, 1), "model_share": round(spent.working_share, 3)}

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
+from dataset_assets.assets.fed_models import fed, speed
 from dataset_assets.assets.graph import Graph
-from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
+from dataset_assets.assets.per_image import HAS_A_WHOLE_FILE, lost, prepared
 from dataset_assets.assets.pictures import staged_rows, states
-from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import BlipCaptioner, DatasetConfig
 from dataset_assets.domain.model_captions import MODEL_CAPTIONS
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dataset_assets.models import captioning
 
 MODEL_CAPTIONS_VERSION = "1"
-BATCHES_AT_ONCE = 4  # while one batch is captioned the next is read
 SHOWN = 10
 
 
@@ -67,6 +66,7 @@ def model_captions(
 ) -> dg.MaterializeResult[Staged]:
     """Captions that the captioner writes, with what it makes of them itself: one row per training image."""
     from dataset_assets.models import captioning
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
 
     settings = captioner_settings(dataset.config)
     captioning.download(settings)  # what a model of Hugging Face's hub is shows only once it is here
@@ -76,13 +76,13 @@ def model_captions(
         parts={"version": MODEL_CAPTIONS_VERSION, **captioning.recipe(settings)},
         function=captioning.CaptionShard(dataset.blobs.get, settings),
         lost=lost,
-        settled=HAS_ITS_FILE,
-        rows_per_batch=BATCHES_AT_ONCE * batch_size,
+        settled=HAS_A_WHOLE_FILE,
+        rows_per_batch=ROWS_PER_READ,
     )
-    made = dataset.update(context, MODEL_CAPTIONS, inputs, recipe, InlineEngine())
-    return dataset.result(
-        context, made, {**states(dataset.tables, made.staged), **_at_a_glance(dataset.tables, made.staged)}
-    )
+    engine = fed(dataset, lambda: captioning.captioner_of(settings), batch_size)
+    made = dataset.update(context, MODEL_CAPTIONS, inputs, recipe, engine)
+    marks = {**_at_a_glance(dataset.tables, made.staged), **speed(engine.spent)}
+    return dataset.result(context, made, {**states(dataset.tables, made.staged), **marks})
 
 
 def _at_a_glance(tables: Tables, staged: Staged) -> dict[str, object]:

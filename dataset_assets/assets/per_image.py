@@ -7,6 +7,8 @@ from dataset_assets.domain.states import FILE_ERRORS
 
 # A row whose stored file was gone or damaged is made again: the file may have been mended since.
 HAS_ITS_FILE = ~pl.col("error").is_in(FILE_ERRORS).fill_null(False)
+# What models look at was made here: where it does not decode, its file is no longer what was written.
+HAS_A_WHOLE_FILE = HAS_ITS_FILE & pl.col("error").ne_missing("undecodable")
 
 
 def prepared(training_images: pl.LazyFrame) -> pl.DataFrame:

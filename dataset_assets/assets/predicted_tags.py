@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
+from dataset_assets.assets.fed_models import fed, speed
 from dataset_assets.assets.graph import Graph
-from dataset_assets.assets.per_image import HAS_ITS_FILE, lost, prepared
+from dataset_assets.assets.per_image import HAS_A_WHOLE_FILE, lost, prepared
 from dataset_assets.assets.pictures import staged_rows, states
-from dataset_assets.compute.engine import InlineEngine
 from dataset_assets.compute.update import Recipe
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.predicted_tags import PREDICTED_TAGS
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dataset_assets.models.tagger_files import TaggerSettings
 
 TAGS_VERSION = "1"
-BATCHES_AT_ONCE = 4  # while one batch is tagged the next is read
 # What changes no score: thresholds are applied when scores are read, and devices agree.
 NOT_OF_THE_SCORES = {"thresholds", "learnt_from", "device", "provider"}
 
@@ -59,6 +58,7 @@ def predicted_tags(
 ) -> dg.MaterializeResult[Staged]:
     """Tags, characters and ratings that a tagger sees, with their scores: one row per training image."""
     from dataset_assets.models import tagger, tagger_files
+    from dataset_assets.models.model_inputs import ROWS_PER_READ
 
     settings = tagger_settings(dataset.config)
     inputs = prepared(training_images)
@@ -66,11 +66,13 @@ def predicted_tags(
         parts={"version": TAGS_VERSION, **tagger_files.recipe(settings)},
         function=tagger.TagShard(dataset.blobs.get, settings),
         lost=lost,
-        settled=HAS_ITS_FILE,
-        rows_per_batch=BATCHES_AT_ONCE * settings.batch_size,
+        settled=HAS_A_WHOLE_FILE,
+        rows_per_batch=ROWS_PER_READ,
     )
-    made = dataset.update(context, PREDICTED_TAGS, inputs, recipe, InlineEngine())
-    marks = {"model": settings.model, "tags_per_image": _tags_per_image(staged_rows(dataset.tables, made.staged))}
+    engine = fed(dataset, lambda: tagger.tagger_of(settings), settings.batch_size)
+    made = dataset.update(context, PREDICTED_TAGS, inputs, recipe, engine)
+    per_image = _tags_per_image(staged_rows(dataset.tables, made.staged))
+    marks = {"model": settings.model, "tags_per_image": per_image, **speed(engine.spent)}
     if made.counts.computed:
         marks["ran_on"] = tagger.tagger_of(settings).runs_on
     return dataset.result(context, made, {**states(dataset.tables, made.staged), **marks})

@@ -28,11 +28,3 @@ class Engine(Protocol):
 
     def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
         """Yield each batch as it is finished. An exception of the function itself is a bug, and is raised."""
-
-
-class InlineEngine:
-    """Runs batches in this process, one after another: for models, which bring their own threads."""
-
-    def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
-        for index, rows in enumerate(batches):
-            yield Batch(index, function(rows))

@@ -1,6 +1,6 @@
 """Whether a model gives the vectors that somebody published."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from dataset_assets.models import clip_hub, clip_weights
 from dataset_assets.models.clip import EmbedShard
 from dataset_assets.models.clip_weights import HUB, LOCAL, ClipSettings, ModelFiles
+from dataset_assets.models.model_inputs import ReadShard, both_steps
 from dataset_assets.models.weight_files import ModelError
 
 
@@ -55,24 +56,46 @@ def _is_cached(files: ModelFiles) -> bool:
 
 @dataclass(frozen=True)
 class AgreementShard:
-    """Compares rows of `image_id`, `path` and `embedding`, the published vector, with what the model gives."""
+    """Compares rows of `image_id`, `path` and `embedding`, the published vector, with what the model gives.
+
+    In two steps, as EmbedShard: `reader` makes inputs, `work` makes vectors of them.
+    """
 
     read: Callable[[str], bytes]
     settings: ClipSettings
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One row of `embedding_agreement` for each row, in their order."""
-        made = EmbedShard(self.read, self.settings)(rows)
-        return [
-            {
-                "image_id": own["image_id"],
-                "error": own["error"],
-                "cosine": None if own["error"] else _cosine(own["embedding"], np.asarray(row["embedding"])),
-                "model": own["model"],
-                "weights": own["weights"],
-            }
-            for row, own in zip(rows, made, strict=True)
-        ]
+        return both_steps(self, rows, self.settings.batch_size)
+
+    def reader(self) -> ReadShard:
+        """What makes the model's inputs, and hands the published vectors on."""
+        return replace(EmbedShard(self.read, self.settings).reader(), kept=("embedding",))
+
+    def work(self, batches: Iterable[Sequence[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of `embedding_agreement`, batch by batch, one batch late."""
+        published: dict[str, Any] = {}
+        for made in EmbedShard(self.read, self.settings).work(_noted(batches, published)):
+            yield [_compared(own, published.pop(own["image_id"])) for own in made]
+
+
+def _noted(
+    batches: Iterable[Sequence[dict[str, Any]]], published: dict[str, Any]
+) -> Iterator[Sequence[dict[str, Any]]]:
+    """The batches, with their published vectors noted by image_id."""
+    for rows in batches:
+        published.update((row["image_id"], row["embedding"]) for row in rows)
+        yield rows
+
+
+def _compared(own: Mapping[str, Any], published: Sequence[float]) -> dict[str, Any]:
+    return {
+        "image_id": own["image_id"],
+        "error": own["error"],
+        "cosine": None if own["error"] else _cosine(own["embedding"], np.asarray(published)),
+        "model": own["model"],
+        "weights": own["weights"],
+    }
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

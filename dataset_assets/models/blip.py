@@ -4,6 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from dataset_assets.models.blip_files import BLOCK, BlipFiles, BlipSettings, download, find
 from dataset_assets.models.clip_loading import choose_device, choose_precision
 from dataset_assets.models.finite import require_finite_output, require_finite_weights
+from dataset_assets.models.model_inputs import Preparation, numbers_of
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 
 # Of BLIP's own training, and in kohya's script.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Stretched:
+    """BLIP's preparation: an image stretched to a square of `side`, whatever its shape. Picklable."""
+
+    side: int
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """An image's bytes: (side, side, 3) uint8."""
+        return np.asarray(image.convert("RGB").resize((self.side, self.side), Image.Resampling.BICUBIC))
+
+    def numbers(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        shown = (pixels.numpy().astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+        return torch.from_numpy(shown).permute(0, 3, 1, 2)
 
 
 class BlipCaptioner:
@@ -33,10 +52,11 @@ class BlipCaptioner:
         download(settings)
         files = find(settings)
         self._settings = settings
-        self._device = choose_device(settings.device, BLOCK)
-        self._precision = choose_precision(settings.precision, self._device)
-        self._model, self._tokenizer = _load(files, self._device, self._precision)
-        self._side = files.image_side
+        self.device = choose_device(settings.device, BLOCK)
+        self._precision = choose_precision(settings.precision, self.device)
+        self._model, self._tokenizer = _load(files, self.device, self._precision)
+        self.preparation: Preparation = Stretched(files.image_side)
+        self.reads_apart = True
         self.name = files.shown_name
         self._prompt = self._prompt_tokens()
         self.weights = "random" if files.is_random else "trained"
@@ -46,11 +66,7 @@ class BlipCaptioner:
 
     def prepare(self, image: Image.Image) -> "torch.Tensor":
         """The model's input, (3, side, side) float32: stretched, not cropped. Transparency is dropped, not blended."""
-        import torch
-
-        square = image.convert("RGB").resize((self._side, self._side), Image.Resampling.BICUBIC)
-        pixels = (np.asarray(square, np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        return numbers_of(self.preparation, [self.preparation(image)])[0]
 
     def write(self, inputs: "Sequence[torch.Tensor]", image_ids: Sequence[str]) -> list[tuple[str, float]]:
         """A caption and its score for each input; where words are drawn by lot, an image's id decides the draw."""
@@ -61,7 +77,7 @@ class BlipCaptioner:
                 return self._write(torch.stack(list(inputs)), image_ids)
         except torch.OutOfMemoryError:
             raise ModelError(
-                f"{BLOCK}.batch_size: {self._device} has no memory for {self.batch_size} images with "
+                f"{BLOCK}.batch_size: {self.device} has no memory for {self.batch_size} images with "
                 f"{self._settings.beams} beams; set fewer"
             ) from None
 
@@ -77,7 +93,7 @@ class BlipCaptioner:
             tokens = self._generate(seen)
         else:
             drawn = [self._draw(seen[place : place + 1], name) for place, name in enumerate(image_ids)]
-            blank = torch.full((self.batch_size - len(drawn), drawn[0].shape[1]), self._padding, device=self._device)
+            blank = torch.full((self.batch_size - len(drawn), drawn[0].shape[1]), self._padding, device=self.device)
             tokens = torch.cat([*drawn, blank])
         scores = self._scores(seen, tokens)
         return [
@@ -89,7 +105,7 @@ class BlipCaptioner:
 
     def _see(self, inputs: "torch.Tensor") -> "torch.Tensor":
         """What the image side makes of inputs: (images, tokens, width)."""
-        seen: torch.Tensor = self._model.vision_model(inputs.to(self._device, self._model.dtype)).last_hidden_state
+        seen: torch.Tensor = self._model.vision_model(inputs.to(self.device, self._model.dtype)).last_hidden_state
         return seen
 
     def _generate(self, seen: "torch.Tensor", **choice: Any) -> "torch.Tensor":
@@ -102,7 +118,7 @@ class BlipCaptioner:
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt),
             encoder_hidden_states=seen,
-            encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long, device=self._device),
+            encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long, device=self.device),
             eos_token_id=config.sep_token_id,
             pad_token_id=config.pad_token_id,
             min_length=settings.min_length,
@@ -168,7 +184,7 @@ class BlipCaptioner:
         if len(tokens) >= longest:
             raise ModelError(f"{BLOCK}.max_length: {longest}, but the prompt alone has {len(tokens)} tokens")
         tokens[0] = config.bos_token_id
-        return torch.tensor([tokens], device=self._device)
+        return torch.tensor([tokens], device=self.device)
 
     @property
     def _end(self) -> int:

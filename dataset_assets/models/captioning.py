@@ -1,17 +1,15 @@
 """Captions that models write: what a captioner is, and training images as rows of `model_captions`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image
-
 from dataset_assets.models import blip, blip_files, clip_weights, coca
 from dataset_assets.models.blip_files import BlipSettings
 from dataset_assets.models.coca import CocaSettings
-from dataset_assets.models.read_ahead import READ_ERRORS, inputs_ahead
+from dataset_assets.models.model_inputs import READ_ERRORS, Preparation, ReadShard, both_steps, numbers_of, readable
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +28,9 @@ class Captioner(Protocol):
     name: str
     weights: str  # trained, or random
     batch_size: int
-
-    def prepare(self, image: Image.Image) -> "torch.Tensor":
-        """The model's input, (3, height, width) float32. Transparency is dropped, not blended."""
+    device: str
+    reads_apart: bool
+    preparation: Preparation
 
     def write(self, inputs: "Sequence[torch.Tensor]", image_ids: Sequence[str]) -> list[tuple[str, float]]:
         """A caption and its score for each input, at most a batch of them, whatever stands beside it.
@@ -44,7 +42,7 @@ class Captioner(Protocol):
 
 @dataclass(frozen=True)
 class CaptionShard:
-    """Captions rows of `image_id` and `path`; picklable, and quick to pickle: each process builds its own model.
+    """Captions rows of `image_id` and `path`, in two steps: `reader` makes inputs, `work` makes captions of them.
 
     `read` gives a path's bytes, and raises FileNotFoundError when there are none.
     """
@@ -54,31 +52,36 @@ class CaptionShard:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One row of `model_captions` for each row, in their order; `error` is one of ERRORS, or null."""
+        return both_steps(self, rows, captioner_of(self.settings).batch_size)
+
+    def reader(self) -> ReadShard:
+        """What makes the model's inputs; the model is built here, for it says how."""
+        return ReadShard(self.read, captioner_of(self.settings).preparation)
+
+    def work(self, batches: Iterable[Sequence[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of `model_captions`, batch by batch, of the model's batch size at most."""
         captioner = captioner_of(self.settings)
-        done: list[dict[str, Any]] = []
-        paths = [row["path"] for row in rows]
-        for inputs in inputs_ahead(self.read, captioner.prepare, paths, captioner.batch_size):
-            image_ids = [row["image_id"] for row in rows[len(done) : len(done) + len(inputs)]]
-            done += _rows(captioner, image_ids, inputs)
-        return done
+        for rows in batches:
+            yield _rows(captioner, rows)
 
 
-def _rows(
-    captioner: Captioner, image_ids: Sequence[str], inputs: "Sequence[torch.Tensor | str]"
-) -> list[dict[str, Any]]:
-    readable = [(name, item) for name, item in zip(image_ids, inputs, strict=True) if not isinstance(item, str)]
-    written = iter(captioner.write([item for _, item in readable], [name for name, _ in readable]) if readable else ())
-    found = [(item, None, None) if isinstance(item, str) else _judged(*next(written)) for item in inputs]
+def _rows(captioner: Captioner, read: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    seen = readable(read)
+    written: Iterator[tuple[str, float]] = iter(())
+    if seen:
+        inputs = numbers_of(captioner.preparation, [row["input"] for row in seen])
+        written = iter(captioner.write(list(inputs), [row["image_id"] for row in seen]))
+    found = [(row["input"], None, None) if isinstance(row["input"], str) else _judged(*next(written)) for row in read]
     return [
         {
-            "image_id": image_id,
+            "image_id": row["image_id"],
             "error": error,
             "caption": caption,
             "score": score,
             "caption_model": captioner.name,
             "weights": captioner.weights,
         }
-        for image_id, (error, caption, score) in zip(image_ids, found, strict=True)
+        for row, (error, caption, score) in zip(read, found, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from dataset_assets.models.clip_preprocessing import Preprocessing, longest_rati
 from dataset_assets.models.clip_weights import ClipSettings, UnknownDimension, embedding_dim, recipe
 from dataset_assets.models.finite import require_finite_output, require_finite_weights
 from dataset_assets.models.image_tower import ImageTower, Launched
-from dataset_assets.models.read_ahead import READ_ERRORS, read_input
+from dataset_assets.models.model_inputs import READ_ERRORS, ReadShard, both_steps, readable
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = [
     "ClipSettings",
     "EmbedShard",
     "ModelError",
-    "ReadShard",
     "UnknownDimension",
     "embedder_of",
     "embedding_dim",
@@ -39,7 +38,6 @@ __all__ = [
 
 # Why an image has no vector. bad_output: the model's numbers have no direction (zero, NaN or infinite).
 ERRORS = (*READ_ERRORS, "bad_output")
-ROWS_PER_READ = 16  # enough that handing them over costs little; few enough that readers share a batch
 
 
 def usable(vectors: np.ndarray) -> np.ndarray:
@@ -97,6 +95,11 @@ class ClipEmbedder:
         ]
         return np.concatenate([np.empty((0, self.dim), np.float32), *vectors])
 
+    @property
+    def reads_apart(self) -> bool:
+        """Whether its inputs can be made in other processes; its own transform is not taken there."""
+        return self.preprocessing is not None
+
     def prepare(self, image: Image.Image) -> np.ndarray:
         """The model's input. Transparency is dropped, not blended.
 
@@ -137,23 +140,6 @@ def tower_function(
 
 
 @dataclass(frozen=True)
-class ReadShard:
-    """Makes inputs of rows of `image_id` and `path`. Picklable, and needs no torch where the preprocessing is ours.
-
-    `read` gives a path's bytes, and raises FileNotFoundError when there are none.
-    """
-
-    read: Callable[[str], bytes]
-    prepare: Callable[[Image.Image], np.ndarray]
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Of each row: image_id, and `input`, which is an array or one of READ_ERRORS."""
-        return [
-            {"image_id": row["image_id"], "input": read_input(self.read, self.prepare, row["path"])} for row in rows
-        ]
-
-
-@dataclass(frozen=True)
 class EmbedShard:
     """Embeds rows of `image_id` and `path`, in two steps: `reader` makes inputs, `work` makes vectors of them.
 
@@ -166,10 +152,7 @@ class EmbedShard:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One row of `clip_embeddings` for each row, in their order; `error` is one of ERRORS, or null."""
-        size = self.settings.batch_size
-        read = self.reader()
-        batches = (read(rows[start : start + size]) for start in range(0, len(rows), size))
-        return [row for batch in self.work(batches) for row in batch]
+        return both_steps(self, rows, self.settings.batch_size)
 
     def reader(self) -> ReadShard:
         """What makes the model's inputs; the model is built here, for it says how."""
@@ -184,7 +167,7 @@ class EmbedShard:
         embedder = embedder_of(self.settings)
         waiting: tuple[Sequence[dict[str, Any]], Launched] | None = None
         for rows in batches:
-            started = embedder.start([row["input"] for row in rows if not isinstance(row["input"], str)])
+            started = embedder.start([row["input"] for row in readable(rows)])
             if waiting is not None:
                 yield _rows(embedder, *waiting)
             waiting = rows, started

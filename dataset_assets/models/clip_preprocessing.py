@@ -4,7 +4,7 @@ A model's own transform turns each image into numbers of float32 by itself; that
 all that Pillow does. Here images stay bytes until a whole batch is turned into numbers, where the model runs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +64,18 @@ class Preprocessing:
         mean, std = (torch.tensor(row, device=pixels.device).view(1, 3, 1, 1) for row in (self.mean, self.std))
         return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(mean).div_(std)
 
-    def agrees_with(self, transform: "Callable[[Image.Image], torch.Tensor]") -> bool:
-        """Whether a model's own transform makes the very same numbers, bit by bit, of pictures of all shapes."""
+    def agrees_with(
+        self, transform: "Callable[[Image.Image], torch.Tensor]", pictures: Iterable[Image.Image] | None = None
+    ) -> bool:
+        """Whether a model's own transform makes the very same numbers, bit by bit, of pictures of all shapes.
+
+        `pictures`: those that the model is shown; null = of any shape and mode.
+        """
         import torch
 
         return all(
             torch.equal(self.numbers(torch.from_numpy(self(picture).copy()).unsqueeze(0))[0], transform(picture))
-            for picture in probe_pictures()
+            for picture in (probe_pictures() if pictures is None else pictures)
         )
 
 

@@ -12,6 +12,7 @@ from dataset_assets.models.clip import unit_length, usable
 from dataset_assets.models.clip_hub import CONFIG_NAME
 from dataset_assets.models.clip_loading import choose_device, load
 from dataset_assets.models.clip_weights import HUB, LOCAL, ClipSettings, ModelFiles
+from dataset_assets.models.finite import require_finite_weights
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -33,14 +34,24 @@ def embed_texts(settings: ClipSettings, texts: Sequence[str]) -> np.ndarray:
     files = clip_weights.find(settings)
     device = choose_device(settings.device)
     model, _ = load(files, device, "fp32")
+    require_finite_weights(model, files.name, settings.block)
     tokens = _tokens(settings, files, [unicodedata.normalize("NFC", text)[:MAX_CHARACTERS] for text in texts])
     _require_known_words(model, files, tokens)
     with torch.inference_mode():
         features = model.eval().encode_text(tokens.to(device))
     vectors = unit_length(features.float().cpu().numpy())
-    if vectors.shape != (len(texts), files.dimension) or not usable(vectors).all():
-        raise ModelError(f"{files.name}: gives no vector of {files.dimension} numbers for the text")
+    _require_vectors(vectors, (len(texts), files.dimension), files.name)
     return vectors
+
+
+def _require_vectors(vectors: np.ndarray, shape: tuple[int, int], name: str) -> None:
+    """Refuse what cannot be compared with an image's vector."""
+    if vectors.shape != shape:
+        raise ModelError(f"{name}: gives {vectors.shape[1]} numbers for a text and {shape[1]} for an image")
+    if not usable(vectors).all():
+        raise ModelError(
+            f"{name}: gives NaN, infinity or zeros for the text; search by likeness, or with other weights"
+        )
 
 
 def _tokens(settings: ClipSettings, files: ModelFiles, texts: list[str]) -> "torch.Tensor":

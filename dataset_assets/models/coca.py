@@ -1,6 +1,6 @@
 """Captions by CoCa models of open_clip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -11,10 +11,11 @@ from PIL import Image
 from dataset_assets.models import clip_weights
 from dataset_assets.models.beam_search import Found, Search, beam_search
 from dataset_assets.models.clip_loading import choose_device, choose_precision, load
-from dataset_assets.models.clip_preprocessing import longest_ratio, middle
+from dataset_assets.models.clip_preprocessing import Preprocessing, longest_ratio, middle
 from dataset_assets.models.clip_weights import ClipSettings, ModelFiles
 from dataset_assets.models.coca_decoder import CocaDecoder
 from dataset_assets.models.finite import require_finite_output, require_finite_weights
+from dataset_assets.models.model_inputs import Preparation, WholeTransform, numbers_of
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -58,12 +59,13 @@ class CocaCaptioner:
         clip_weights.download(settings.model)
         files = clip_weights.find(settings.model)
         _require_writer(files, settings)
-        self._device = choose_device(settings.model.device, settings.model.block)
-        precision = choose_precision(settings.model.precision, self._device)
+        self.device = choose_device(settings.model.device, settings.model.block)
+        precision = choose_precision(settings.model.precision, self.device)
         # open_clip casts the pooling of CoCa's image side only with everything else.
-        model, self._transform = load(files, self._device, "pure_bf16" if precision == "bf16" else precision)
+        model, transform = load(files, self.device, "pure_bf16" if precision == "bf16" else precision)
         self._model = model.eval().requires_grad_(False)
-        self._longest = longest_ratio(self._model.visual.preprocess_cfg)
+        self.preparation = _preparation(self._model.visual.preprocess_cfg, transform)
+        self.reads_apart = not isinstance(self.preparation, WholeTransform)
         self._precision = precision
         self._search = Search(settings.beams, settings.min_length, settings.max_length, START, END, (PADDING, START))
         self._block = settings.model.block
@@ -74,9 +76,8 @@ class CocaCaptioner:
         self._require_numbers()
 
     def prepare(self, image: Image.Image) -> "torch.Tensor":
-        """The model's input by its own transform: (3, height, width) float32. Transparency is dropped, not blended."""
-        pixels: torch.Tensor = self._transform(middle(image, self._longest))
-        return pixels
+        """The model's input, (3, height, width) float32. Transparency is dropped, not blended."""
+        return numbers_of(self.preparation, [self.preparation(image)])[0]
 
     def write(self, inputs: "Sequence[torch.Tensor]", image_ids: Sequence[str]) -> list[tuple[str, float]]:
         """A caption and its score for each input; the ids decide nothing here, since nothing is drawn by lot."""
@@ -86,7 +87,7 @@ class CocaCaptioner:
             found = self._search_all(torch.stack(list(inputs)))
         except torch.OutOfMemoryError:
             raise ModelError(
-                f"{self._block}.batch_size: {self._device} has no memory for {self.batch_size} images with "
+                f"{self._block}.batch_size: {self.device} has no memory for {self.batch_size} images with "
                 f"{self._search.beams} beams; set fewer"
             ) from None
         return [(_text(one.tokens) if isfinite(one.score) else "", one.score) for one in found]
@@ -98,13 +99,13 @@ class CocaCaptioner:
         padded = torch.nn.functional.pad(inputs, (0, 0, 0, 0, 0, 0, 0, self.batch_size - len(inputs)))
         with torch.inference_mode():
             decoder = CocaDecoder(self._model, self._image_tokens(padded), self._search.beams)
-            return beam_search(decoder, self.batch_size, self._search, self._device)[: len(inputs)]
+            return beam_search(decoder, self.batch_size, self._search, self.device)[: len(inputs)]
 
     def _image_tokens(self, inputs: "torch.Tensor") -> "torch.Tensor":
         import torch
 
         dtype = torch.bfloat16 if self._precision == "bf16" else torch.float32
-        tokens: torch.Tensor = self._model.visual(inputs.to(self._device, dtype))[1]
+        tokens: torch.Tensor = self._model.visual(inputs.to(self.device, dtype))[1]
         return tokens
 
     def _require_numbers(self) -> None:
@@ -113,12 +114,21 @@ class CocaCaptioner:
         blank = self.prepare(Image.new("RGB", (64, 64), "white")).unsqueeze(0)
         with torch.inference_mode():
             decoder = CocaDecoder(self._model, self._image_tokens(blank), 1)
-            logits = decoder(torch.tensor([START], device=self._device), None)
+            logits = decoder(torch.tensor([START], device=self.device), None)
         if logits.shape != (1, VOCABULARY):
             raise ModelError(
                 f"{self.name}: gives {logits.shape[1]:,} logits, expected one for each of {VOCABULARY:,} tokens"
             )
         require_finite_output(bool(logits.isfinite().all()), self.name, self._block)
+
+
+def _preparation(config: Mapping[str, Any], transform: "Callable[[Image.Image], torch.Tensor]") -> Preparation:
+    """What makes the numbers of the model's own transform; that itself where nothing simpler does."""
+    own = Preprocessing.of(config)
+    if own is not None and own.agrees_with(transform):
+        return own
+    longest = longest_ratio(config)
+    return WholeTransform(lambda image: transform(middle(image, longest)))
 
 
 def _require_writer(files: ModelFiles, settings: CocaSettings) -> None:

@@ -1,6 +1,6 @@
 """Images as tags, by SmilingWolf's taggers and others of their kind."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset_assets.domain.predicted_tags import RATING
 from dataset_assets.models import tagger_files
-from dataset_assets.models.read_ahead import READ_ERRORS, inputs_ahead
+from dataset_assets.models.model_inputs import READ_ERRORS, ReadShard, both_steps, readable
 from dataset_assets.models.tagger_files import TaggerSettings
 from dataset_assets.models.tagger_labels import Label, read_labels, require_one_per_score
 from dataset_assets.models.weight_files import ModelError
@@ -38,8 +38,10 @@ class Tagger:
         self._model = _model(files, settings)
         require_one_per_score(files.labels, self.labels, self._model.width)
         self.name, self.floor = files.name, settings.floor
+        self._is_rating = np.array([label.category == RATING for label in self.labels])
         self.runs_on, self.batch_size = self._model.runs_on, self._model.batch_size
-        self.prepare: Callable[[Image.Image], Any] = self._model.prepare
+        self.device, self.reads_apart = self._model.device, self._model.reads_apart
+        self.prepare: Callable[[Image.Image], np.ndarray] = self._model.prepare
         blank = self.scores_of([self.prepare(Image.new("RGB", (64, 64), (255, 255, 255)))])
         if not is_usable(blank).all():
             raise ModelError(
@@ -51,7 +53,7 @@ class Tagger:
         """Scores of images: (len(images), len(labels)) float32, in the order of `labels`."""
         return self.scores_of([self.prepare(image) for image in images])
 
-    def scores_of(self, inputs: Sequence[Any]) -> npt.NDArray[np.float32]:
+    def scores_of(self, inputs: Sequence[np.ndarray]) -> npt.NDArray[np.float32]:
         """Scores of what `prepare` made."""
         parts = [
             self._model.scores(inputs[start : start + self.batch_size])
@@ -64,14 +66,15 @@ class Tagger:
         if not is_usable(scores[np.newaxis])[0]:
             return {"error": "bad_output"}
         rounded = np.round(scores.astype(np.float64), DECIMALS)
-        order = np.argsort(-rounded, kind="stable")
+        places = np.flatnonzero((rounded >= self.floor) | self._is_rating)
+        order = places[np.argsort(-rounded[places], kind="stable")]
         kept = [(self.labels[place], float(rounded[place])) for place in order]
         ratings = [(label, score) for label, score in kept if label.category == RATING]
         return {
             "error": None,
             "rating": ratings[0][0].name if ratings else None,
             "rating_score": ratings[0][1] if ratings else None,
-            "tags": [_scored(label, score) for label, score in kept if score >= self.floor or label.category == RATING],
+            "tags": [_scored(label, score) for label, score in kept],
         }
 
 
@@ -96,7 +99,7 @@ def is_usable(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class TagShard:
-    """Tags rows of `image_id` and `path`; picklable: each process builds its own model.
+    """Tags rows of `image_id` and `path`, in two steps: `reader` makes inputs, `work` makes scores of them.
 
     `read` gives a path's bytes, and raises FileNotFoundError when there are none.
     """
@@ -106,13 +109,30 @@ class TagShard:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One row of `predicted_tags` for each row, in their order; `error` is one of ERRORS, or null."""
+        return both_steps(self, rows, self.settings.batch_size)
+
+    def reader(self) -> ReadShard:
+        """What makes the model's inputs; the model is built here, for it says how."""
+        return ReadShard(self.read, tagger_of(self.settings).prepare)
+
+    def work(self, batches: Iterable[Sequence[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of `predicted_tags`, batch by batch."""
         tagger = tagger_of(self.settings)
-        found = []
-        for batch in inputs_ahead(self.read, tagger.prepare, [row["path"] for row in rows], tagger.batch_size):
-            scored = iter(tagger.scores_of([item for item in batch if not isinstance(item, str)]))
-            found += [{"error": item} if isinstance(item, str) else tagger.row(next(scored)) for item in batch]
-        common = {"model": tagger.name, "floor": tagger.floor}
-        return [{"image_id": row["image_id"], **tags, **common} for row, tags in zip(rows, found, strict=True)]
+        for rows in batches:
+            yield _rows(tagger, rows)
+
+
+def _rows(tagger: Tagger, read: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    scored = iter(tagger.scores_of([row["input"] for row in readable(read)]))
+    common = {"model": tagger.name, "floor": tagger.floor}
+    return [
+        {
+            "image_id": row["image_id"],
+            **({"error": row["input"]} if isinstance(row["input"], str) else tagger.row(next(scored))),
+            **common,
+        }
+        for row in read
+    ]
 
 
 def tagger_of(settings: TaggerSettings) -> Tagger:

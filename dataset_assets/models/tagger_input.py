@@ -3,9 +3,17 @@
 Source: SmilingWolf's demo (wd-tagger) and wdv3-timm.
 """
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from dataset_assets.models.model_inputs import Preparation
+
+if TYPE_CHECKING:
+    import torch
 
 WHITE = (255, 255, 255)
 # A strip of 1 x 16384 pixels would need a square of 268 million; it is shrunk first, which changes no ordinary image.
@@ -31,9 +39,22 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
 
 
-def bgr_pixels(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
-    """What the ONNX taggers take: (side, side, 3) float32, blue first, 0 to 255."""
+def bgr_pixels(image: Image.Image, side: int) -> npt.NDArray[np.uint8]:
+    """What the ONNX taggers take, but for the type: (side, side, 3) uint8, blue first."""
     square = white_square(image)
     if square.width != side:
         square = square.resize((side, side), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(square)[:, :, ::-1], np.float32)
+    return np.ascontiguousarray(np.asarray(square)[:, :, ::-1])
+
+
+@dataclass(frozen=True)
+class OnWhite:
+    """A preparation that is shown the image in its white square. Picklable where the preparation is."""
+
+    preparation: Preparation
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        return self.preparation(white_square(image))
+
+    def numbers(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        return self.preparation.numbers(pixels)

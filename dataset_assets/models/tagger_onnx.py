@@ -1,7 +1,8 @@
 """Taggers run by onnxruntime."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,6 @@ from dataset_assets.models import onnx_files
 from dataset_assets.models.tagger_files import TaggerFiles, TaggerSettings
 from dataset_assets.models.tagger_input import bgr_pixels
 from dataset_assets.models.weight_files import ModelError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MAX_SIDE = 4096
@@ -32,6 +30,7 @@ class OnnxTagger:
         wanted = _provider(settings, onnxruntime.get_available_providers(), onnxruntime.__version__)
         self._session = _session(files, wanted)
         self.runs_on = str(self._session.get_providers()[0])
+        self.device = "cpu" if self.runs_on == CPU else "gpu"
         if self.runs_on != wanted:
             raise ModelError(
                 f"tagger.device: onnxruntime was to run {files.name} by {wanted} and fell back to {self.runs_on}; "
@@ -39,6 +38,7 @@ class OnnxTagger:
             )
         self._input, self._output, self._side, fixed = _signature(files, self._session)
         self.batch_size = fixed or settings.batch_size
+        self.prepare, self.reads_apart = partial(bgr_pixels, side=self._side), True
         last = self._output.shape[-1]
         self.width = last if isinstance(last, int) else int(self._run(np.zeros(self._shape, np.float32)).shape[-1])
 
@@ -46,10 +46,7 @@ class OnnxTagger:
     def _shape(self) -> tuple[int, int, int, int]:
         return (self.batch_size, self._side, self._side, 3)
 
-    def prepare(self, image: "Image.Image") -> npt.NDArray[np.float32]:
-        return bgr_pixels(image, self._side)
-
-    def scores(self, inputs: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    def scores(self, inputs: Sequence[np.ndarray]) -> npt.NDArray[np.float32]:
         """Scores of at most `batch_size` inputs: one shape always, so that a row does not depend on its companions."""
         batch = np.zeros(self._shape, np.float32)
         batch[: len(inputs)] = np.stack(inputs)

@@ -1,15 +1,17 @@
 """Taggers run by timm: the newer ones come with its weights as well, and need no other library on a GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dataset_assets.models.clip_loading import choose_device
+from dataset_assets.models.clip_preprocessing import Preprocessing, probe_pictures
 from dataset_assets.models.finite import require_finite_weights
+from dataset_assets.models.model_inputs import Preparation, WholeTransform, numbers_of
 from dataset_assets.models.tagger_files import TaggerFiles, TaggerSettings
-from dataset_assets.models.tagger_input import white_square
+from dataset_assets.models.tagger_input import OnWhite, white_square
 from dataset_assets.models.weight_files import ModelError
 
 if TYPE_CHECKING:
@@ -26,35 +28,32 @@ class TimmTagger:
     """
 
     def __init__(self, files: TaggerFiles, settings: TaggerSettings) -> None:
-        self._device = choose_device(settings.device, "tagger")
-        self._model, self._transform = _load(files)
+        self.device = choose_device(settings.device, "tagger")
+        self._model, self.prepare = _load(files)
+        self.reads_apart = not isinstance(self.prepare.preparation, WholeTransform)
         require_finite_weights(self._model, files.name, "tagger")
-        self._model.eval().requires_grad_(False).to(self._device)
-        self.runs_on = f"timm on {self._device}"
+        self._model.eval().requires_grad_(False).to(self.device)
+        self.runs_on = f"timm on {self.device}"
         self.batch_size = settings.batch_size
         self.width = int(self._model.num_classes)
 
-    def prepare(self, image: "Image.Image") -> "torch.Tensor":
-        pixels: torch.Tensor = self._transform(white_square(image))[BLUE_FIRST]
-        return pixels
-
-    def scores(self, inputs: "Sequence[torch.Tensor]") -> npt.NDArray[np.float32]:
+    def scores(self, inputs: Sequence[np.ndarray]) -> npt.NDArray[np.float32]:
         """Scores of at most `batch_size` inputs: one shape always, so that a row does not depend on its companions."""
         import torch
 
-        batch = torch.stack(list(inputs))
+        batch = numbers_of(self.prepare, inputs)[:, BLUE_FIRST].contiguous()
         padded = torch.nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, self.batch_size - len(inputs)))
         try:
             with torch.inference_mode():
-                found = torch.sigmoid(self._model(padded.to(self._device)).float())
+                found = torch.sigmoid(self._model(padded.to(self.device)).float())
         except torch.OutOfMemoryError:
             raise ModelError(f"tagger.batch_size: {self.batch_size} images are too many for this GPU") from None
         array: npt.NDArray[np.float32] = found[: len(inputs)].cpu().numpy()
         return array
 
 
-def _load(files: TaggerFiles) -> tuple[Any, Any]:
-    """The model and its transform; every tensor comes from the file, and the network is not asked."""
+def _load(files: TaggerFiles) -> tuple[Any, OnWhite]:
+    """The model and its preparation; every tensor comes from the file, and the network is not asked."""
     import timm
     from safetensors.torch import load_file
     from timm.data.config import resolve_data_config
@@ -76,4 +75,13 @@ def _load(files: TaggerFiles) -> tuple[Any, Any]:
         raise ModelError(
             f"{files.weights}: cannot be loaded as {files.name}; copy or fetch it again; {found}"
         ) from None
-    return model, transform
+    return model, OnWhite(_preparation(data, transform))
+
+
+def _preparation(data: Mapping[str, Any], transform: "Callable[[Image.Image], torch.Tensor]") -> Preparation:
+    """What makes of white squares the numbers of timm's own transform; that itself where nothing simpler does."""
+    square = {"resize_mode": "shortest", "size": data["input_size"][1:], "interpolation": data["interpolation"]}
+    own = Preprocessing.of({**square, "mean": data["mean"], "std": data["std"]})
+    if own is not None and own.agrees_with(transform, map(white_square, probe_pictures())):
+        return own
+    return WholeTransform(transform)

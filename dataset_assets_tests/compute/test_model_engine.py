@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_assets.compute.engine import Batch, Engine, InlineEngine, Row
+from dataset_assets.compute.engine import Batch, Engine, Row
 from dataset_assets.compute.local import LocalEngine
 from dataset_assets.compute.model_engine import ModelEngine, ThreadEngine
+from dataset_assets_tests.compute.inline import InlineEngine
 
 
 def read_squares(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 
 from dataset_assets.compute import update as update_module
-from dataset_assets.compute.engine import Batch, InlineEngine, Row, RowFunction
+from dataset_assets.compute.engine import Batch, Row, RowFunction
 from dataset_assets.compute.update import Job, Progress, Recipe, Update, update, update_together
 from dataset_assets.domain.schemas import INPUT_KEY, RECIPE, Column, Table
 from dataset_assets.storage.tables import Cell, Tables
+from dataset_assets_tests.compute.inline import InlineEngine
 
 LENGTHS = Table(
     "lengths",

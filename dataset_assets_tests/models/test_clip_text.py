@@ -1,5 +1,7 @@
 """Texts as vectors: open_clip's own numbers, and every text that a model cannot read."""
 
+import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,29 @@ def test_a_model_that_knows_no_such_words_says_so(tmp_path: Path) -> None:
     write_tiny_clip(tmp_path / "tiny")
 
     with pytest.raises(ModelError, match="knows 64 words"):
+        embed_texts(settings(tmp_path), ["a girl"])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "words"),
+    [
+        ("text_projection", math.nan, r"weights of tiny hold NaN or infinity \(text_projection\)"),
+        ("token_embedding.weight", math.inf, r"hold NaN or infinity \(token_embedding\.weight\)"),
+        ("text_projection", 0.0, "gives NaN, infinity or zeros for the text"),
+    ],
+)
+def test_a_text_side_without_sense_is_an_error(
+    folder: Path, tmp_path: Path, tensor: str, value: float, words: str
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder / "tiny", tmp_path / "tiny")
+    weights = tmp_path / "tiny" / "open_clip_model.safetensors"
+    tensors = load_file(weights)
+    tensors[tensor].view(-1)[-1 if value else slice(None)] = value  # a single number spoils the weights
+    save_file(tensors, weights)
+
+    with pytest.raises(ModelError, match=words):
         embed_texts(settings(tmp_path), ["a girl"])
 
 

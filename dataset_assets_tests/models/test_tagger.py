@@ -118,7 +118,7 @@ def test_a_row_has_what_reaches_the_floor_by_score_and_all_ratings(onnx_folder: 
 def test_an_image_is_padded_to_a_white_square_and_shown_blue_first() -> None:
     pixels = bgr_pixels(Image.new("RGB", (4, 2), (255, 0, 10)), 4)
 
-    assert pixels.dtype == np.float32
+    assert pixels.dtype == np.uint8
     assert pixels[:, 0].tolist() == [[255, 255, 255], [10, 0, 255], [10, 0, 255], [255, 255, 255]]
 
 
