@@ -2,58 +2,30 @@
 
 Two hashes that differ in at most T bits, cut into k blocks, have k - T whole blocks in common. So for each choice of
 k - T blocks, hashes are grouped by what stands in them, and compared within their groups; k is chosen so that groups
-are small and choices few. A few hashes are looked up among many in another way: cut into four bands, one band differs
-in at most one bit.
+are small and choices few. A few hashes are looked up among many in another way (`added_hashes`).
 
 The bits of real hashes are not alike: flat parts of pictures give runs of zeros, and groups by one row of the hash are
 crowds. So bits are ordered by how much they tell, and dealt out evenly over the blocks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
-Numbers = NDArray[np.int32]
+from dataset_assets.domain.added_hashes import BAND_BITS, BANDS, pairs_with_added
+from dataset_assets.domain.hash_pairs import Hashes, Looks, Pairs, bits_of, compiled
 
-BITS, BANDS, BAND_BITS = 64, 4, 16
+BITS = 64
 MAX_DISTANCE = 7  # of four bands, one differs in at most a quarter of the bits, rounded down: here one
 FEW = 16  # times fewer are looked up than are held
 # Measured on one core: a hash grouped anew, two hashes compared, and what a choice costs at least; in ns.
 GROUPING_NS, COMPARING_NS, CHOICE_NS = 30.0, 1.0, 60_000.0
 TELLING = 0.85  # what a bit of a real hash halves, as a share of what a bit of a random one would
 SAMPLED = 4096
-
-
-class Looks(NamedTuple):
-    """What is compared: a perceptual hash, and coarse classes of shape and brightness, one element per picture."""
-
-    hashes: Hashes
-    shape: NDArray[np.int16]  # class of the ratio of width to height
-    luma: NDArray[np.int16]  # class of mean luma
-
-    def at(self, chosen: NDArray[np.integer] | slice) -> "Looks":
-        return Looks(self.hashes[chosen], self.shape[chosen], self.luma[chosen])
-
-    @classmethod
-    def of_hashes(cls, hashes: Hashes) -> "Looks":
-        """Hashes alone: every pair of them that is close counts."""
-        same = np.zeros(len(hashes), np.int16)
-        return cls(hashes, same, same)
-
-
-class Pairs(NamedTuple):
-    """Pairs of positions, `later` > `earlier`, ordered by both; and in how many bits they differ."""
-
-    later: Numbers
-    earlier: Numbers
-    distance: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -82,7 +54,7 @@ def close_pairs(looks: Looks, distance: int, held: int = 0) -> Pairs:
         return _ordered([])
     moved = looks._replace(hashes=_deal(looks.hashes, *_cards(count, held, distance)))
     if (count - held) * FEW < held:
-        return _ordered([_looked_up(moved, held, distance), *_grouped(moved, held, distance, only_new=True)])
+        return _ordered([*pairs_with_added(moved, held, distance), *_among_added(moved, held, distance)])
     return _ordered(_grouped(moved, held, distance))
 
 
@@ -143,12 +115,14 @@ def _tables(source: NDArray[np.int64]) -> NDArray[np.uint64]:
     return tables
 
 
-def _grouped(looks: Looks, held: int, distance: int, *, only_new: bool = False) -> list[Pairs]:
+def _among_added(looks: Looks, held: int, distance: int) -> list[Pairs]:
+    """Pairs of the later ones alone: these are few, and are cut as few."""
+    found, shift = close_pairs(looks.at(slice(held, None)), distance), np.int32(held)
+    return [Pairs(found.later + shift, found.earlier + shift, found.distance)]
+
+
+def _grouped(looks: Looks, held: int, distance: int) -> list[Pairs]:
     """Pairs within groups that have blocks in common."""
-    if only_new:  # these are few, and the cut is for the many
-        found = close_pairs(looks.at(slice(held, None)), distance)
-        shift = np.int32(held)
-        return [Pairs(found.later + shift, found.earlier + shift, found.distance)]
     cut, count = plan(len(looks.hashes), distance), len(looks.hashes)
     order, values = np.empty((2, count), np.int32), np.empty((2, count), np.uint64)
     told: list[Pairs] = []
@@ -158,41 +132,18 @@ def _grouped(looks: Looks, held: int, distance: int, *, only_new: bool = False) 
         before = np.array([block * cut.width for block in range(choice[-1]) if block not in choice], np.uint64)
         keys = _group(looks.hashes, starts, cut.width, order, values)
         while True:
-            pairs = _room_for(room)
+            pairs = Pairs.with_room(room)
             needed = _within_groups(keys, order[0], values[0], looks, before, cut.width, held, distance, pairs)
             if needed <= room:
                 break
             room = 2 * needed
-        told.append(_first(pairs, needed))
+        told.append(pairs.first(needed))
     return told
-
-
-def _looked_up(looks: Looks, held: int, distance: int) -> Pairs:
-    """Pairs of a new hash and a held one."""
-    room = 1 << 16
-    new, old = looks.at(slice(held, None)), looks.at(slice(held))
-    bands = [_band(old.hashes, np.uint64(band * BAND_BITS)) for band in range(BANDS)]
-    while True:
-        pairs = _room_for(room)
-        needed = 0
-        for number, (edges, order, values) in enumerate(bands):
-            needed = _look_up(number, edges, order, values, old, new, held, distance, pairs, needed)
-        if needed <= room:
-            return _first(pairs, needed)
-        room = 2 * needed
-
-
-def _room_for(count: int) -> Pairs:
-    return Pairs(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint8))
-
-
-def _first(pairs: Pairs, count: int) -> Pairs:
-    return Pairs(pairs.later[:count].copy(), pairs.earlier[:count].copy(), pairs.distance[:count].copy())
 
 
 def _ordered(found: list[Pairs]) -> Pairs:
     if not found:
-        return _room_for(0)
+        return Pairs.with_room(0)
     later, earlier, distance = (np.concatenate(columns) for columns in zip(*found, strict=True))
     # One number holds all three, so that one sort of plain numbers does: 29 bits for each picture
     # are enough for 500 million.
@@ -205,25 +156,7 @@ def _ordered(found: list[Pairs]) -> Pairs:
     )
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile on the first call, and keep the result on disk for the next process where that can be written to."""
-    try:
-        kept: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder for it
-        kept = numba.njit(nogil=True)(function)
-    return kept
-
-
-@numba.njit(inline="always")
-def _bits_of(value):  # type: ignore[no-untyped-def]  # compiled: the types are those of its call
-    """How many bits are set; the compiler makes one instruction of it."""
-    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (value * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@_compiled
+@compiled
 def _moved(hashes, tables):  # type: ignore[no-untyped-def]
     moved = np.empty_like(hashes)
     for at in range(len(hashes)):
@@ -234,7 +167,7 @@ def _moved(hashes, tables):  # type: ignore[no-untyped-def]
     return moved
 
 
-@_compiled
+@compiled
 def _group(hashes, starts, width, order, values):  # type: ignore[no-untyped-def]
     """Sort by the chosen blocks: by the lower half of the key, then by the upper one. Returns the sorted keys."""
     count, field = len(hashes), np.uint64((1 << width) - 1)
@@ -263,7 +196,7 @@ def _group(hashes, starts, width, order, values):  # type: ignore[no-untyped-def
     return keys
 
 
-@_compiled
+@compiled
 def _within_groups(keys, order, values, looks, before, width, held, distance, pairs):  # type: ignore[no-untyped-def]
     """Write down the close pairs of each group; those that have an earlier block in common too were told before.
 
@@ -279,7 +212,7 @@ def _within_groups(keys, order, values, looks, before, width, held, distance, pa
             value = values[one]
             for other in range(one + 1, end):
                 different = value ^ values[other]
-                apart = _bits_of(different)
+                apart = bits_of(different)
                 if apart <= distance:
                     told = False
                     for block in before:
@@ -292,7 +225,7 @@ def _within_groups(keys, order, values, looks, before, width, held, distance, pa
     return found
 
 
-@_compiled
+@compiled
 def _note(looks, one, other, apart, held, pairs, found, room):  # type: ignore[no-untyped-def]
     """Write a pair down if it counts. Returns how many were found."""
     later, earlier = max(one, other), min(one, other)
@@ -307,54 +240,7 @@ def _note(looks, one, other, apart, held, pairs, found, room):  # type: ignore[n
     return found + 1
 
 
-@_compiled
-def _band(hashes, shift):  # type: ignore[no-untyped-def]
-    """Hashes sorted by one band: where each value begins, their positions, and themselves."""
-    size = 1 << BAND_BITS
-    edges, mask = np.zeros(size + 1, np.int64), np.uint64(size - 1)
-    for value in hashes:
-        edges[((value >> shift) & mask) + np.uint64(1)] += 1
-    for key in range(size):
-        edges[key + 1] += edges[key]
-    place = edges[:-1].copy()
-    order, values = np.empty(len(hashes), np.int32), np.empty_like(hashes)
-    for at in range(len(hashes)):
-        key = (hashes[at] >> shift) & mask
-        order[place[key]], values[place[key]] = at, hashes[at]
-        place[key] += 1
-    return edges, order, values
-
-
-@_compiled
-def _look_up(number, edges, order, values, old, new, held, distance, pairs, found):  # type: ignore[no-untyped-def]
-    """Compare each new hash with the held ones whose band is as its own, or one bit beside it."""
-    mask, room = np.uint64((1 << BAND_BITS) - 1), len(pairs.later)
-    for at in range(len(new.hashes)):
-        value = new.hashes[at]
-        own = (value >> np.uint64(number * BAND_BITS)) & mask
-        for flip in range(BAND_BITS + 1):
-            key = own if flip == BAND_BITS else own ^ (np.uint64(1) << np.uint64(flip))
-            for other in range(edges[key], edges[key + np.uint64(1)]):
-                different = value ^ values[other]
-                apart = _bits_of(different)
-                if apart <= distance:
-                    told = False
-                    for band in range(number):
-                        told |= _bits_of((different >> np.uint64(band * BAND_BITS)) & mask) <= 1
-                    there = order[other]
-                    if (
-                        not told
-                        and abs(new.shape[at] - old.shape[there]) <= 1
-                        and abs(new.luma[at] - old.luma[there]) <= 1
-                    ):
-                        if found < room:
-                            pairs.later[found], pairs.earlier[found] = held + at, there
-                            pairs.distance[found] = apart
-                        found += 1
-    return found
-
-
-@_compiled
+@compiled
 def _stars(count, later, earlier, distance):  # type: ignore[no-untyped-def]
     """Pairs are ordered, so all before a picture are judged when it is asked."""
     leads, nearest, asked = np.arange(count), np.int64(65), np.int64(-1)

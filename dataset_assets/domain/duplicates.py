@@ -18,9 +18,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from dataset_assets.domain.close_hashes import MAX_DISTANCE, Looks, Pairs, close_pairs, stars
+from dataset_assets.domain.close_hashes import MAX_DISTANCE, close_pairs, stars
 from dataset_assets.domain.close_vectors import VectorPairs
 from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES, split_keys
+from dataset_assets.domain.hash_pairs import Looks, Pairs
 
 LEAST_BITS = 8  # set, and unset: below, a hash says too little
 SHAPE_CLASSES = 8.0  # for each doubling of width to height: one class is 9 %
@@ -117,12 +118,7 @@ def _pictures(images: pl.DataFrame) -> pl.DataFrame:
 
 def _leaders(pictures: pl.DataFrame, distance: int, likes: VectorPairs) -> NDArray[np.int64]:
     """For each picture, the one that leads it; itself where it leads."""
-    leads = np.full(pictures.height, NOBODY, np.int64)
-    by_rank = dict(pictures.select("rank", "picture").iter_rows()) if pictures["leader_rank"].drop_nulls().len() else {}
-    for picture, rank in (
-        pictures.filter(pl.col("leader_rank").is_not_null()).select("picture", "leader_rank").iter_rows()
-    ):
-        leads[picture] = by_rank.get(rank, NOBODY)
+    leads = _led_before(pictures)
     says_enough = pictures["says_enough"].to_numpy()
     leads = np.where(~says_enough, np.arange(len(leads)), leads)
     looks = Looks(*(pictures[name].to_numpy() for name in ("look", "shape", "luma")))
@@ -134,6 +130,14 @@ def _leaders(pictures: pl.DataFrame, distance: int, likes: VectorPairs) -> NDArr
         pairs = _joined(close_pairs(looks.at(both), distance, len(held)), likes, both, len(held))
         leads[some] = both[stars(len(both), pairs)[len(held) :]]
     return leads
+
+
+def _led_before(pictures: pl.DataFrame) -> NDArray[np.int64]:
+    """For each picture, the one that has led it since before; NOBODY where none has."""
+    ranks, leaders = pictures["rank"].to_numpy(), pictures["leader_rank"].fill_null(0).to_numpy()
+    by_rank = np.full(int(max(ranks.max(), leaders.max())) + 1 if len(ranks) else 0, NOBODY, np.int64)
+    by_rank[ranks] = np.arange(len(ranks))
+    return np.where(pictures["leader_rank"].is_null().to_numpy(), NOBODY, by_rank[leaders])
 
 
 def _joined(pairs: Pairs, likes: VectorPairs, both: NDArray[np.int64], held: int) -> Pairs:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_assets.domain.close_hashes import Looks, close_pairs, plan, stars
+from dataset_assets.domain.added_hashes import pairs_with_added
+from dataset_assets.domain.close_hashes import close_pairs, plan, stars
+from dataset_assets.domain.hash_pairs import Looks
 
 SMALL_RUN = settings(max_examples=30, deadline=None)
 
@@ -66,6 +68,22 @@ def test_few_held_against_many_and_the_many_among_themselves_are_all_pairs(seed:
     among_held = found(looks.at(slice(held)), distance)
 
     assert sorted(among_held + found(looks, distance, held)) == found(looks, distance)
+
+
+@pytest.mark.parametrize("distance", range(8))
+@pytest.mark.parametrize("free_bits", [14, 40, 64])
+def test_few_added_to_many_are_looked_up_and_found_whole(distance: int, free_bits: int) -> None:
+    looks = drawn(distance, 1500, free_bits)
+    held = 1450
+    wanted = by_comparing_all(looks, distance, held)
+    parts = [
+        (int(a), int(b), int(d))
+        for part in pairs_with_added(looks, held, distance, at_once=20)
+        for a, b, d in zip(*part, strict=True)
+    ]
+
+    assert found(looks, distance, held) == wanted
+    assert sorted(parts) == [(a, b, d) for a, b, d in wanted if b < held]
 
 
 def test_a_crowd_of_hashes_that_begin_alike_is_searched_whole() -> None:
