@@ -11,13 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from dataset_assets import search
-from dataset_assets.config import DatasetConfig
+from dataset_assets.config import DatasetConfig, Pd12mSource
 from dataset_assets.domain.identity import BadImageId, parse_image_id
 from dataset_assets.domain.schemas import IMAGE_METADATA
 from dataset_assets.domain.vector_index import VectorIndex
-from dataset_assets.domain.vector_scan import Hits, merged, nearest
+from dataset_assets.domain.vector_scan import Hits, VectorsDamaged, merged, nearest
 from dataset_assets.domain.vector_tables import CLIP, PUBLISHED, VECTOR_INDEX
 from dataset_assets.places import Place
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.index_files import IndexFiles
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Cell, Tables
@@ -105,17 +106,26 @@ def alike(
         raise LikenessError("name a text or a likeness to search by, one of the two")
     tables, of = Tables(config.root_path), PUBLISHED if published else CLIP
     wanted = (None if sources is None else list(sources)), (None if years is None else list(years))
-    spaces = [space for cell in search.cells_within(tables, of, *wanted) if (space := _space(tables, of, cell))]
+    spaces = [space for cell in declared_cells(config, of, *wanted) if (space := _space(tables, of, cell))]
     if not spaces:
-        raise LikenessError(f"there is no vector to compare with; build with `dataset-assets rebuild --assets {of}`")
+        raise LikenessError(_no_vector(config, of, wanted[0]))
     asked = _asked(config, tables, of, text, like, spaces)
     _require_one_model(of, spaces, asked.model, asked.recipe)
     found = search.find(config, query, *wanted, where) if query or where else None
-    hits = [_hits(tables, of, space, asked, limit, exact, found) for space in spaces]
     notes = [*(found.notes if found else []), *(f"{s.cell}: {s.note}" for s in spaces if s.note and not exact)]
+    hits = [_hits(tables, of, space, asked, limit, exact, found, notes) for space in spaces]
     if RANDOM in (asked.model or ""):
         notes.append("the model's weights are random: the order of these images means nothing")
     return Alike(tables, _rows(tables, of, spaces, hits, limit), notes)
+
+
+def _no_vector(config: DatasetConfig, of: str, sources: list[str] | None) -> str:
+    """Why there is nothing to compare with, and what to do."""
+    publishing = [name for name, one in config.sources.items() if isinstance(one, Pd12mSource) and one.embeddings]
+    if of == PUBLISHED and not set(publishing) & set(config.sources if sources is None else sources):
+        whose = "no source publishes vectors" if not publishing else f"only {', '.join(publishing)} publishes vectors"
+        return f"there is no vector to compare with: {whose}; leave --published out to compare those of {CLIP}"
+    return f"there is no vector to compare with; build with `dataset-assets rebuild --assets {of}`"
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ def _asked(
     if like is not None and not isinstance(like, Path):
         try:
             parse_image_id(like)
-            return _of_image(tables, of, like)
+            return _of_image(config, tables, of, like)
         except BadImageId:
             like = Path(like)
     if of == PUBLISHED:
@@ -180,10 +190,10 @@ def _of_file(config: DatasetConfig, file: Path) -> NDArray[np.float32]:
     return np.asarray(row["embedding"], np.float32)
 
 
-def _of_image(tables: Tables, of: str, image_id: str) -> Asked:
+def _of_image(config: DatasetConfig, tables: Tables, of: str, image_id: str) -> Asked:
     """An image's own vector, as its table has it."""
     source = image_id.partition("-")[0]
-    for cell in search.cells_within(tables, of, [source]):
+    for cell in declared_cells(config, of, [source]):
         rows = _scan(tables, of, cell).filter(pl.col("image_id") == image_id).select("embedding", *_marks(of)).collect()
         if rows.height and rows.item(0, "embedding") is not None:
             vector = rows.get_column("embedding").to_numpy()[0].astype(np.float32)
@@ -241,7 +251,7 @@ def _opened(root: Place, of: str, cell: Cell, signature: tuple[Hashable, ...]) -
 
 def _index(tables: Tables, of: str, cell: Cell) -> tuple[VectorIndex | str, str | None]:
     """The index of a cell's vectors, or why it is not used, and its file."""
-    makes = f"`dataset-assets rebuild --source {cell.source} --years {cell.year} --assets {VECTOR_INDEX.name}` makes it"
+    makes = _makes(cell)
     commit, listed = tables.commit_of(of, cell), VECTOR_INDEX.empty()
     if tables.is_intact(VECTOR_INDEX.name, cell):
         listed = tables.scan(VECTOR_INDEX, cell).filter(pl.col("of") == of).collect()
@@ -253,17 +263,35 @@ def _index(tables: Tables, of: str, cell: Cell) -> tuple[VectorIndex | str, str 
     try:
         return VectorIndex(IndexFiles(tables.root).read(row["path"], row["size"])), row["path"]
     except (ValueError, OSError) as error:
-        return f"the index of vectors is damaged ({error}), so the table was read; {makes} with --all", row["path"]
+        return _damaged(cell, error), row["path"]
+
+
+def _makes(cell: Cell) -> str:
+    return f"`dataset-assets rebuild --source {cell.source} --years {cell.year} --assets {VECTOR_INDEX.name}` makes it"
+
+
+def _damaged(cell: Cell, error: Exception) -> str:
+    return f"the index of vectors is damaged ({error}), so the table was read; {_makes(cell)} with --all"
 
 
 def _hits(
-    tables: Tables, of: str, space: Space, asked: Asked, limit: int, exact: bool, found: search.Found | None
+    tables: Tables,
+    of: str,
+    space: Space,
+    asked: Asked,
+    limit: int,
+    exact: bool,
+    found: search.Found | None,
+    notes: list[str],
 ) -> Hits:
-    """The best of one cell, as rows of its table."""
+    """The best of one cell, as rows of its table; to the notes is added why an index could not answer."""
     own = asked.image_id is not None and asked.image_id.startswith(f"{space.cell.source}-")
     allowed = _allowed(tables, of, space.cell, asked.image_id if own else None, found)
     if space.index is not None and len(asked.vector) == space.index.dim:
-        return space.index.search(asked.vector[np.newaxis], limit, exact=exact, allowed=allowed)[0]
+        try:
+            return space.index.search(asked.vector[np.newaxis], limit, exact=exact, allowed=allowed)[0]
+        except VectorsDamaged as error:
+            notes.append(f"{space.cell}: {_damaged(space.cell, error)}")
     return _scanned(_scan(tables, of, space.cell), asked.vector, limit, allowed)
 
 

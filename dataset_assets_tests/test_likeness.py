@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from dataset_assets.cli import app
 from dataset_assets.config import ConfigError
+from dataset_assets.domain.vector_index import layout_of
 from dataset_assets.likeness import LikenessError, alike
 from dataset_assets.models.clip_text import embed_texts
 from dataset_assets.models.clip_weights import ClipSettings
@@ -89,6 +90,21 @@ def test_filters_narrow_what_is_ranked_and_never_leave_fewer_than_there_are(buil
     narrow = alike(built.config, like="danbooru-5000-0", query="tag_1", sources=["danbooru"], years=[2006])
     assert narrow.rows.get_column("image_id").to_list() == ["danbooru-6001-0"]
     assert alike(built.config, like="danbooru-5000-0", where="width > 5000").rows.is_empty()
+
+
+def test_a_changed_vector_in_an_index_is_noticed_and_the_table_answers(mirror: Mirror) -> None:
+    expected = alike(mirror.config, like="danbooru-5000-0").rows
+    listed = mirror.table("vector_index", CELL)
+    file = mirror.root / listed.item(0, "path")
+    data = bytearray(file.read_bytes())
+    data[layout_of(listed.item(0, "dimensions"), listed.item(0, "vectors"), 1).vectors.start + 3] ^= 1
+    file.write_bytes(data)
+
+    for exact in (False, True):
+        found = alike(mirror.config, like="danbooru-5000-0", exact=exact)
+        assert found.rows.equals(expected)
+        assert "danbooru|2006: the index of vectors is damaged (1 of" in found.notes[0]
+        assert "so the table was read; `dataset-assets rebuild --source danbooru --years 2006" in found.notes[0]
 
 
 def test_a_cell_without_index_or_with_a_damaged_one_says_so_and_answers_alike(mirror: Mirror) -> None:
@@ -176,7 +192,7 @@ def test_years_of_different_models_are_not_compared(mirror: Mirror) -> None:
         ({"text": "  "}, "the text is empty"),
         ({"like": "danbooru-9-0"}, "no vector of danbooru-9-0"),
         ({"like": "nowhere.png"}, "no such file"),
-        ({"text": "a", "published": True}, "no vector to compare with"),
+        ({"text": "a", "published": True}, "no source publishes vectors; leave --published out"),
     ],
 )
 def test_what_cannot_be_answered_is_said(built: Mirror, asked: dict[str, object], said: str) -> None:

@@ -17,7 +17,7 @@ from dataset_assets.storage.tables import Cell, Staged
 if TYPE_CHECKING:
     import numpy as np
 
-VECTOR_INDEX_VERSION = "1"
+VECTOR_INDEX_VERSION = "2"
 ROWS_AT_ONCE = 50_000
 
 

@@ -1,30 +1,34 @@
 """The nearest of many vectors, exactly: rows of half precision are read where they lie, such as in a memory map.
 
 A few queries are bound by memory: each row is widened in registers and multiplied at once. Of many queries, rows are
-widened a tile at a time and go through one matrix product; what it finds near the best is reckoned again in the first
+widened a tile at a time and multiplied with all of them; what is found near the best is reckoned again in the first
 way, so that a query's answer does not depend on the queries beside it.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from dataset_assets.domain import vector_products
+from dataset_assets.domain.vector_products import PANEL, weights
 
 Vectors = NDArray[np.float16]
 Rows = NDArray[np.int64]
+Sums = NDArray[np.int32]
 
-FEW_QUERIES = 4
+FEW_QUERIES = 6  # sooner answered one by one than together
 FEW_ROWS = 4096  # which one thread reckons sooner than several begin
-ROWS_AT_ONCE = 1 << 17  # scored by one query before the best of them are kept
-TILE = 1024  # rows that are widened and multiplied together
-TILES = 16  # between two looks at what was found
+ROWS_AT_ONCE = 1 << 17  # scored before the best of them are kept
+FIRST_ROWS = 512  # of many queries: the best of these are the least that later ones must reach
+SHARE = 1024  # rows that one thread takes at a time
 # By which the two ways of adding up a product of vectors of length 1 can differ, many times over.
 SLACK = np.float32(1e-4)
+
+
+class VectorsDamaged(ValueError):
+    """Vectors that are no longer those that were written."""
 
 
 class Hits(NamedTuple):
@@ -34,30 +38,61 @@ class Hits(NamedTuple):
     scores: NDArray[np.float32]
 
 
-def nearest(vectors: Vectors, queries: NDArray[np.float32], limit: int, chosen: Rows | None = None) -> list[Hits]:
+class Candidates(NamedTuple):
+    """Rows that may be among the best of a query, by query and falling score."""
+
+    queries: NDArray[np.int32]
+    rows: Rows
+    scores: NDArray[np.float32]
+
+
+def nearest(
+    vectors: Vectors,
+    queries: NDArray[np.float32],
+    limit: int,
+    chosen: Rows | None = None,
+    sums: Sums | None = None,
+) -> list[Hits]:
     """For each query the rows of the highest dot products: all that there are, or `limit`.
 
     `vectors`: (rows, dimensions), of length 1 at most, contiguous; queries: (queries, dimensions). `chosen`: only these
-    rows, ascending. A row or a product that is no finite number is never found.
+    rows, ascending. `sums`: what `checksums` gave of all rows when they were written: each row that is read is held
+    against it. A row or a product that is no finite number is never found.
+    Raises: VectorsDamaged.
     """
     queries = np.ascontiguousarray(queries, np.float32)
     if chosen is not None or len(queries) < FEW_QUERIES:
-        return [_of_one(vectors, query, limit, chosen) for query in queries]
-    return _of_many(vectors, queries, limit)
+        return [_of_one(vectors, query, limit, chosen, sums) for query in queries]
+    panels = [queries[start : start + PANEL] for start in range(0, len(queries), PANEL)]
+    return [hits for panel in panels for hits in _of_many(vectors, panel, limit, sums)]
 
 
-def dots(vectors: Vectors, query: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
-    """The dot products of a query with some rows."""
-    found = np.empty(len(rows), np.float32)
-    reckon = _dots_at if len(rows) > FEW_ROWS else _few_dots_at
-    reckon(vectors.view(np.uint16), rows, np.ascontiguousarray(query, np.float32), found)
+def dots(vectors: Vectors, query: NDArray[np.float32], rows: Rows, sums: Sums | None = None) -> NDArray[np.float32]:
+    """The dot products of a query with some rows. Raises: VectorsDamaged."""
+    found, seen = np.empty(len(rows), np.float32), np.empty(len(rows), np.int32)
+    reckon = vector_products.score_some if len(rows) > FEW_ROWS else vector_products.score_few
+    query = np.ascontiguousarray(query, np.float32)
+    reckon(vectors.view(np.uint16), rows, weights(vectors.shape[1]), query, found, seen)
+    _require_same(seen, None if sums is None else sums[rows])
     return found
+
+
+def every_dot(vectors: Vectors, query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The dot products of a query with all rows. BLAS waits for its threads, which is long for so little."""
+    return dots(vectors, query, np.arange(len(vectors)))
 
 
 def widened(vectors: Vectors) -> NDArray[np.float32]:
     """Contiguous rows in single precision."""
     result = np.empty(vectors.shape, np.float32)
-    _widen(np.ascontiguousarray(vectors).view(np.uint16), result)
+    vector_products.widen(np.ascontiguousarray(vectors).view(np.uint16), result)
+    return result
+
+
+def checksums(vectors: Vectors) -> Sums:
+    """A number of each row by which a changed one is known."""
+    result = np.empty(len(vectors), np.int32)
+    vector_products.sum_all(np.ascontiguousarray(vectors).view(np.uint16), weights(vectors.shape[1]), result)
     return result
 
 
@@ -66,21 +101,33 @@ def merged(parts: Sequence[Hits], limit: int) -> Hits:
     return _best(np.concatenate([p.rows for p in parts]), np.concatenate([p.scores for p in parts]), limit)
 
 
-def _of_one(vectors: Vectors, query: NDArray[np.float32], limit: int, chosen: Rows | None) -> Hits:
+def _require_same(seen: Sums, written: Sums | None) -> None:
+    if written is not None and not np.array_equal(seen, written):
+        changed = np.count_nonzero(seen != written)
+        raise VectorsDamaged(f"{changed} of {len(seen)} vectors that were read do not match their checksums")
+
+
+def _of_one(vectors: Vectors, query: NDArray[np.float32], limit: int, chosen: Rows | None, sums: Sums | None) -> Hits:
     count = len(vectors) if chosen is None else len(chosen)
-    hits, scores = Hits(np.empty(0, np.int64), np.empty(0, np.float32)), np.empty(ROWS_AT_ONCE, np.float32)
+    hits = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
     for start in range(0, count, ROWS_AT_ONCE):
+        end = min(count, start + ROWS_AT_ONCE)
         if chosen is None:
-            part = vectors[start : start + ROWS_AT_ONCE]
-            found = scores[: len(part)]
-            _dots(part.view(np.uint16), query, found)
+            found = _dots_of_run(vectors[start:end], query, None if sums is None else sums[start:end])
         else:
-            found = dots(vectors, query, chosen[start : start + ROWS_AT_ONCE])
+            found = dots(vectors, query, chosen[start:end], sums)
         floor = hits.scores[-1] if len(hits.scores) == limit and limit else -np.inf
         near = np.flatnonzero(found >= floor)
         rows = near + start if chosen is None else chosen[start + near]
         hits = merged([hits, Hits(rows, found[near])], limit)
     return hits
+
+
+def _dots_of_run(vectors: Vectors, query: NDArray[np.float32], sums: Sums | None) -> NDArray[np.float32]:
+    found, seen = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
+    vector_products.score_all(vectors.view(np.uint16), weights(vectors.shape[1]), query, found, seen)
+    _require_same(seen, sums)
+    return found
 
 
 def _best(rows: Rows, scores: NDArray[np.float32], limit: int) -> Hits:
@@ -94,109 +141,65 @@ def _best(rows: Rows, scores: NDArray[np.float32], limit: int) -> Hits:
     return Hits(rows[order].astype(np.int64), scores[order])
 
 
-def _of_many(vectors: Vectors, queries: NDArray[np.float32], limit: int) -> list[Hits]:
-    """Candidates by matrix products, then each query's own products of them."""
-    across, floors = np.ascontiguousarray(queries.T), np.full(len(queries), -np.inf, np.float32)
-    found: list[list[Hits]] = [[] for _ in queries]
-    tile = np.empty((TILE, vectors.shape[1]), np.float32)
-    scores = np.empty((TILE * TILES, len(queries)), np.float32)
-    for start in range(0, len(vectors), TILE * TILES):
-        group = vectors[start : start + TILE * TILES]
-        for at in range(0, len(group), TILE):
-            part = group[at : at + TILE]
-            _widen(part.view(np.uint16), tile)
-            with np.errstate(invalid="ignore", over="ignore"):
-                np.matmul(tile[: len(part)], across, out=scores[at : at + len(part)])
-        for query, near in enumerate(_above(scores[: len(group)], floors)):
-            if len(near):
-                found[query].append(Hits(near + start, scores[near, query]))
-                floors[query] = _floor(found[query], limit)
-    return [_reckoned(vectors, query, parts, limit) for query, parts in zip(queries, found, strict=True)]
+def _of_many(vectors: Vectors, queries: NDArray[np.float32], limit: int, sums: Sums | None) -> list[Hits]:
+    """Candidates by products of all with all, then each query's own products of them."""
+    if not limit:
+        return [Hits(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+    panel, floors = _panel(queries), np.full(PANEL, np.inf, np.float32)
+    floors[: len(queries)] = -np.inf
+    kept = Candidates(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
+    start, size = 0, FIRST_ROWS
+    # As many again each time: about as many new ones are found, whatever the vectors' number.
+    while start < len(vectors):
+        end = min(len(vectors), start + size)
+        found = _above(vectors[start:end], panel, floors, None if sums is None else sums[start:end])
+        kept, reached = _near_best(_joined([kept, found._replace(rows=found.rows + start)]), limit)
+        floors[: len(queries)] = reached[: len(queries)]
+        start, size = end, min(end, ROWS_AT_ONCE)
+    ends = np.searchsorted(kept.queries, np.arange(len(queries) + 1))
+    rows = [kept.rows[ends[place] : ends[place + 1]] for place in range(len(queries))]
+    return [_best(near, dots(vectors, query, near, sums), limit) for query, near in zip(queries, rows, strict=True)]
 
 
-def _above(scores: NDArray[np.float32], floors: NDArray[np.float32]) -> list[Rows]:
-    """For each query the rows of the group that may be among its best."""
-    rows, queries = np.empty(scores.size, np.int32), np.empty(scores.size, np.int32)
-    count = _find_above(scores, floors, rows, queries)
-    rows, queries = rows[:count], queries[:count]
-    order = np.argsort(queries, kind="stable")
-    ends = np.searchsorted(queries[order], np.arange(len(floors) + 1))
-    return [rows[order[a:b]].astype(np.int64) for a, b in pairwise(ends)]
+def _panel(queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(dimensions, PANEL): a query in each column, then zeros; at the beginning of a line of the processor's cache."""
+    size = queries.shape[1] * PANEL
+    space = np.zeros(size + 16, np.float32)
+    first = -space.ctypes.data % 64 // 4
+    panel = space[first : first + size].reshape(queries.shape[1], PANEL)
+    panel[:, : len(queries)] = queries.T
+    return panel
 
 
-def _floor(parts: list[Hits], limit: int) -> np.float32:
-    """Below which a product is not among the best; drops what has fallen below it."""
-    rows, scores = np.concatenate([p.rows for p in parts]), np.concatenate([p.scores for p in parts])
-    if len(scores) <= limit or not limit:
-        parts[:] = [Hits(rows, scores)]
-        return np.float32(-np.inf) if limit else np.float32(np.inf)
-    floor = np.float32(np.partition(scores, len(scores) - limit)[len(scores) - limit] - 2 * SLACK)
-    parts[:] = [Hits(rows[scores >= floor], scores[scores >= floor])]
-    return floor
+def _above(vectors: Vectors, panel: NDArray[np.float32], floors: NDArray[np.float32], sums: Sums | None) -> Candidates:
+    """What reaches the floor of its query."""
+    size, counts = len(vectors) * PANEL, np.empty(-(-len(vectors) // SHARE), np.int64)
+    rows, queries, scores = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.float32)
+    seen = np.empty(len(vectors), np.int32)
+    bits, scale = vectors.view(np.uint16), weights(vectors.shape[1])
+    vector_products.find_above(bits, scale, panel, floors, SHARE, rows, queries, scores, counts, seen)
+    _require_same(seen, sums)
+    starts = range(0, size, SHARE * PANEL)
+    parts = [slice(start, start + count) for start, count in zip(starts, counts, strict=True)]
+    return _joined([Candidates(queries[part], rows[part], scores[part]) for part in parts])
 
 
-def _reckoned(vectors: Vectors, query: NDArray[np.float32], parts: list[Hits], limit: int) -> Hits:
-    rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
-    return _best(rows, dots(vectors, query, rows), limit)
+def _joined(parts: Sequence[Candidates]) -> Candidates:
+    return Candidates(
+        np.concatenate([part.queries for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
 
 
-@intrinsic
-def _half(context, bits):  # type: ignore[no-untyped-def]
-    """Half precision, given as its bits, to single: one instruction for sixteen of them."""
-    del context, bits
-
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
-
-    return numba.types.float32(numba.types.uint16), code
-
-
-def _compiled(function: Callable[..., Any], *, threads: bool = False) -> Callable[..., Any]:
-    """Compile on the first call, and keep the result on disk for the next process where that can be written to."""
-    # Sums in any order, so that sixteen run at once; the same order for every row.
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, "parallel": threads}
-    try:
-        kept: Callable[..., Any] = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for it
-        kept = numba.njit(**options)(function)
-    return kept
-
-
-def _score_all(vectors, query, found):  # type: ignore[no-untyped-def]  # compiled: the types are those of its call
-    for row in numba.prange(vectors.shape[0]):
-        total = np.float32(0)
-        for at in range(vectors.shape[1]):
-            total += _half(vectors[row, at]) * query[at]
-        found[row] = total
-
-
-def _score_some(vectors, rows, query, found):  # type: ignore[no-untyped-def]
-    for number in numba.prange(len(rows)):
-        total, row = np.float32(0), rows[number]
-        for at in range(vectors.shape[1]):
-            total += _half(vectors[row, at]) * query[at]
-        found[number] = total
-
-
-def _widen_all(vectors, result):  # type: ignore[no-untyped-def]
-    for row in range(vectors.shape[0]):
-        for at in range(vectors.shape[1]):
-            result[row, at] = _half(vectors[row, at])
-
-
-def _find_all_above(scores, floors, rows, queries):  # type: ignore[no-untyped-def]
-    count = 0
-    for row in range(scores.shape[0]):
-        for query in range(scores.shape[1]):
-            if floors[query] <= scores[row, query] < np.inf:
-                rows[count], queries[count] = row, query
-                count += 1
-    return count
-
-
-_dots = _compiled(_score_all, threads=True)
-_dots_at = _compiled(_score_some, threads=True)
-# Where matrix products run too, on threads of their own, one thread does better than several.
-_few_dots_at = _compiled(_score_some)
-_widen = _compiled(_widen_all)
-_find_above = _compiled(_find_all_above)
+def _near_best(found: Candidates, limit: int) -> tuple[Candidates, NDArray[np.float32]]:
+    """Without what is too far below the best of its query; and for each query how far that is."""
+    order = np.lexsort((-found.scores, found.queries))
+    queries, rows, scores = found.queries[order], found.rows[order], found.scores[order]
+    last = np.searchsorted(queries, np.arange(PANEL)) + limit - 1
+    ends = np.searchsorted(queries, np.arange(PANEL), side="right")
+    floors = np.full(PANEL, -np.inf, np.float32)
+    enough = last < ends
+    floors[enough] = scores[last[enough]] - 2 * SLACK
+    near = scores >= floors[queries]
+    return Candidates(queries[near], rows[near], scores[near]), floors

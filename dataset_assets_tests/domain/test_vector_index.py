@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_assets.domain import vector_index
-from dataset_assets.domain.vector_index import VectorIndex, VectorIndexDamaged, pieces
-from dataset_assets.domain.vector_scan import nearest
+from dataset_assets.domain.vector_index import VectorIndex, VectorIndexDamaged, clusters_for, layout_of, pieces
+from dataset_assets.domain.vector_scan import VectorsDamaged, nearest
 
 
 def made(count: int, seed: int = 0, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -84,12 +84,77 @@ def test_clusters_hold_every_vector_once(clustered: Clustered) -> None:
     assert np.array_equal(index.vectors[order], vectors)
 
 
-@pytest.mark.parametrize("place", [0, 9, 12, 17, 30, 40, 100, 500])
+@pytest.mark.parametrize("place", [0, 9, 12, 17, 30, 40, 100, 400])
 def test_a_flipped_byte_on_the_way_to_the_vectors_is_damage(place: int) -> None:
     data = bytearray(b"".join(pieces(*made(100))))
     data[place] ^= 1
 
     with pytest.raises(VectorIndexDamaged):
+        VectorIndex(memoryview(bytes(data)))
+
+
+def damaged_at(vectors: np.ndarray, rows: np.ndarray, part: str, offset: int = 0) -> VectorIndex:
+    data = bytearray(b"".join(pieces(vectors, rows)))
+    at = layout_of(vectors.shape[1], len(vectors), clusters_for(len(vectors)))
+    data[getattr(at, part).start + offset] ^= 1
+    return VectorIndex(memoryview(bytes(data)))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("together", [1, 9])
+def test_a_changed_vector_is_damage_when_it_is_read(clustered: Clustered, exact: bool, together: int) -> None:
+    vectors, rows, index = clustered
+    place = int(np.flatnonzero(index.rows == rows[7])[0])
+    queries = vectors[7 : 7 + together].astype(np.float32)
+    damaged = damaged_at(vectors, rows, "vectors", 2 * vectors.shape[1] * place)
+
+    with pytest.raises(VectorsDamaged, match="do not match their checksums"):
+        damaged.search(queries, 10, exact=exact)
+    others = np.ones(rows.max() + 1, np.bool_)
+    others[rows[7]] = False
+    found = damaged.search(queries[:1], 10, allowed=others)[0]
+    assert found.rows.tolist() == index.search(queries[:1], 10, allowed=others)[0].rows.tolist()
+
+
+def test_changed_sketches_are_damage_when_their_cluster_is_read_and_an_exact_scan_needs_none(
+    clustered: Clustered,
+) -> None:
+    vectors, rows, index = clustered
+    damaged = damaged_at(vectors, rows, "sketches", 3)
+    queries = vectors[:3].astype(np.float32)
+
+    with pytest.raises(VectorIndexDamaged, match="sketches"):
+        damaged.search(queries, len(vectors))
+    exact = damaged.search(queries, 10, exact=True)
+    assert [hits.rows.tolist() for hits in exact] == [
+        hits.rows.tolist() for hits in index.search(queries, 10, exact=True)
+    ]
+
+
+@pytest.mark.parametrize("part", ["leading", "sums", "checks"])
+def test_what_leads_and_what_follows_is_checked_when_the_file_is_opened(clustered: Clustered, part: str) -> None:
+    vectors, rows, _ = clustered
+
+    with pytest.raises(VectorIndexDamaged, match="checksum"):
+        damaged_at(vectors, rows, part, 5)
+
+
+def test_equal_vectors_in_one_cluster_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "SMALLEST", 1000)
+    monkeypatch.setattr(vector_index, "ROWS_AT_ONCE", 700)
+    vectors = np.zeros((1500, 16), np.float16)
+    vectors[:, 3] = 1
+
+    [hits] = index_of(vectors, np.arange(1500, dtype=np.uint32)).search(vectors[:1].astype(np.float32), 2000)
+
+    assert hits.rows.tolist() == list(range(1500))
+
+
+def test_a_file_of_the_former_version_is_refused() -> None:
+    data = bytearray(b"".join(pieces(*made(100))))
+    data[8] = 1
+
+    with pytest.raises(VectorIndexDamaged, match="version 1; expected"):
         VectorIndex(memoryview(bytes(data)))
 
 

@@ -1,11 +1,13 @@
 """The exact scan against NumPy's brute force."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_assets.domain import vector_scan
-from dataset_assets.domain.vector_scan import Hits, nearest
+from dataset_assets.domain.vector_products import PANEL
+from dataset_assets.domain.vector_scan import Hits, VectorsDamaged, nearest
 
 
 def brute(vectors: np.ndarray, query: np.ndarray, limit: int) -> list[int]:
@@ -49,7 +51,7 @@ def test_only_chosen_rows_are_found(seed: int, limit: int) -> None:
 
 def test_an_answer_does_not_depend_on_the_queries_beside_it_nor_on_where_blocks_end() -> None:
     rng = np.random.default_rng(5)
-    count = 2 * vector_scan.TILE * vector_scan.TILES + 77
+    count = 4 * vector_scan.SHARE + 77
     vectors = rng.standard_normal((count, 24), dtype=np.float32)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     queries = vectors[rng.integers(0, count, 9)].astype(np.float32)
@@ -84,3 +86,39 @@ def test_the_best_of_parts_are_the_best_of_all() -> None:
     ]
 
     assert vector_scan.merged(parts, 3).rows.tolist() == [2, 3, 5]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 7, 70]), st.booleans())
+def test_a_changed_number_is_noticed_by_whatever_reads_its_row(seed: int, queries: int, few: bool) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = (rng.integers(-2, 3, (120, 7)) / 16).astype(np.float16)
+    asked = (rng.integers(-2, 3, (queries, 7)) / 4).astype(np.float32)
+    sums = vector_scan.checksums(vectors)
+    chosen = np.arange(0, 120, 2) if few else None
+    expected = [hits.rows.tolist() for hits in nearest(vectors, asked, 5, chosen)]
+    assert [hits.rows.tolist() for hits in nearest(vectors, asked, 5, chosen, sums)] == expected
+
+    row, place = 2 * rng.integers(0, 60), rng.integers(0, 7)
+    vectors.view(np.uint16)[row, place] ^= np.uint16(1 << rng.integers(0, 16))
+
+    with pytest.raises(VectorsDamaged, match=r"1 of \d+ vectors"):
+        nearest(vectors, asked, 5, chosen, sums)
+
+
+def test_rows_that_changed_places_are_noticed_and_so_are_zeros() -> None:
+    vectors = (np.random.default_rng(3).integers(-9, 9, (50, 96)) / 32).astype(np.float16)
+    sums = vector_scan.checksums(vectors)
+
+    swapped = vectors[:, np.r_[1, 0, 2:96]]
+    assert np.count_nonzero(vector_scan.checksums(swapped) == sums) == np.count_nonzero(vectors[:, 0] == vectors[:, 1])
+    assert not (vector_scan.checksums(np.zeros_like(vectors)) == sums).any()
+
+
+def test_more_queries_than_go_through_one_pass_are_answered_as_one() -> None:
+    rng = np.random.default_rng(6)
+    vectors = rng.standard_normal((3000, 33), dtype=np.float32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    queries = vectors[: 2 * PANEL + 3].astype(np.float32)
+
+    for query, hits in zip(queries, nearest(vectors, queries, 4), strict=True):
+        assert hits.rows.tolist() == brute(vectors, query, 4)
