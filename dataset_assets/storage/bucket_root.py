@@ -13,12 +13,12 @@ import mmap
 import os
 import time
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.store import S3Store
@@ -27,12 +27,17 @@ from dataset_assets.places import S3Place
 from dataset_assets.storage import s3
 from dataset_assets.storage.durable import scratch_file, sha256_of
 from dataset_assets.storage.leases import lease
+from dataset_assets.storage.listed import Listed
 from dataset_assets.storage.root import Held, Replaced, WrongRoot
 from dataset_assets.storage.s3 import SHA256, DamagedReply
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PER_PAGE = 1000  # objects, of a list and of a request to remove some
 AT_ONCE = 32  # requests, where waiting is most of the work
 UNUSED_S = 7 * 24 * 3600
 RECORD = "record"  # the name of the metadata that says what a partition holds
@@ -126,8 +131,7 @@ class Bucket:
 
     def names(self, below: str) -> list[str]:
         found = self._listed(below)
-        # A list carries no hash. TLS would meet a flipped bit; without it, two answers have to agree.
-        while str(self.at.endpoint_url).startswith("http://") and found != (again := self._listed(below)):
+        while self._may_be_flipped and found != (again := self._listed(below)):
             found = again
         return found
 
@@ -143,6 +147,37 @@ class Bucket:
             return [(found["path"], found["size"]) for page in pages for found in page]
 
         yield from s3.tried(self.at, listed)
+
+    def listed(self, below: str, skipped: Collection[str] = ()) -> Iterator[Listed]:
+        last: str | None = None
+        while page := self._page(below, last):
+            last = page[-1].name
+            yield from (found for found in page if not found.name.startswith(tuple(skipped)))
+
+    def _page(self, below: str, after: str | None) -> list[Listed]:
+        """The objects that come next after a name, in order of name."""
+
+        def listed(store: S3Store) -> list[Listed]:
+            # The library takes a prefix for a folder's name, and leaves out what only begins like it.
+            found = obstore.list(store, below.rstrip("/") or None, offset=after, chunk_size=PER_PAGE)
+            return [_as_listed(one) for one in next(iter(found), [])]
+
+        page = s3.tried(self.at, listed)
+        while self._may_be_flipped and page != (again := s3.tried(self.at, listed)):
+            page = again
+        return page
+
+    @property
+    def _may_be_flipped(self) -> bool:
+        """Whether a list, which carries no hash, could come with a wrong bit. Then two answers have to agree."""
+        return str(self.at.endpoint_url).startswith("http://")
+
+    def remove_listed(self, files: Collection[Listed]) -> list[Listed]:
+        some = list(files)
+        for start in range(0, len(some), PER_PAGE):
+            names = [file.name for file in some[start : start + PER_PAGE]]
+            s3.tried(self.at, lambda store, names=names: obstore.delete(store, names))  # type: ignore[misc]
+        return some
 
     def sha256(self, name: str) -> str | None:
         try:
@@ -233,6 +268,11 @@ class Bucket:
         path = PurePosixPath(name)
         mark = "".join(character for character in version if character.isalnum())[:16]
         return self.at.cache / path.parent / f"{path.stem}.{mark}{path.suffix}"
+
+
+def _as_listed(found: "ObjectMeta") -> Listed:
+    changed_at = found["last_modified"].timestamp()
+    return Listed(found["path"], found["size"], changed_at, changed_at)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ ten assets is fetched once. `s3://` is for readers that are not ours.
 import json
 import os
 import stat
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +29,7 @@ from dataset_assets.storage.durable import (
     write_aside,
     write_through,
 )
+from dataset_assets.storage.listed import Listed, listed_in_folder, remove_from_folder
 from dataset_assets.storage.locks import partition_lock
 
 Item = TypeVar("Item")
@@ -109,6 +110,18 @@ class Root(Protocol):
 
     def sizes(self, below: str) -> Iterator[tuple[str, int]]:
         """The files below a folder with their bytes, in any order; some of them may be gone by then."""
+
+    def listed(self, below: str, skipped: Collection[str] = ()) -> Iterator[Listed]:
+        """The files below a folder ("" = all), those of one folder together; folders in `skipped` are not looked into.
+
+        However many there are, memory holds those of one folder or page.
+        """
+
+    def remove_listed(self, files: Collection[Listed]) -> list[Listed]:
+        """Remove files, as far as they are still as they were listed; a bucket does not look again.
+
+        Returns: those that were removed.
+        """
 
     def sha256(self, name: str) -> str | None:
         """The SHA-256 of a file's bytes, hex; null = not there."""
@@ -209,6 +222,12 @@ class Folder:
                 with suppress(FileNotFoundError):
                     if not path.is_symlink():
                         yield path.relative_to(self.path).as_posix(), path.stat().st_size
+
+    def listed(self, below: str, skipped: Collection[str] = ()) -> Iterator[Listed]:
+        return listed_in_folder(self.path, below, skipped)
+
+    def remove_listed(self, files: Collection[Listed]) -> list[Listed]:
+        return remove_from_folder(self.path, files)
 
     def sha256(self, name: str) -> str | None:
         try:
