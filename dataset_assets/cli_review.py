@@ -1,13 +1,12 @@
 """`dataset-assets review`: one key for each picture about whose tags a tagger and the source disagree."""
 
-import contextlib
 import csv
 import getpass
 import json
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,20 +15,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets.config import ConfigError, DatasetConfig, parse_years
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 
 if TYPE_CHECKING:
-    from dataset_assets.review import Question, Review
+    from dataset_assets.review import Question, Review, Wanted
     from dataset_assets.storage.tables import Cell
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-KEYS = "a = the tagger is right, r = the source is right, s = skip, u = undo, q = quit"
-ESCAPE = "\x1b"
-# What a key such as an arrow sends: several characters, among them letters that would be answers.
-ESCAPED = re.compile(r"\x1b(?:\[[0-9;<=>?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)
-BYTES_AT_ONCE = 1024
+EVERY = 10**9
 ENDS = ("q", "\x03", "\x04", "")  # as well as Ctrl-C, Ctrl-D and the end of input
 APPLY = "`dataset-assets rebuild --assets tag_decisions,tag_metadata` puts them into the tags"
 
@@ -43,10 +39,15 @@ def review(
         bool, typer.Option("--in-sample", help="Also images that the tagger has learnt from, which prove little.")
     ] = False,
     limit: Annotated[int, typer.Option(help="At most so many questions.", min=1)] = 1000,
+    again: Annotated[bool, typer.Option("--again", help="Your earlier answers, to change or take them back.")] = False,
+    part: Annotated[str, typer.Option(help="Only a part of the images, such as 2/3: for several people.")] = "1/1",
+    undo: Annotated[
+        tuple[str, str] | None, typer.Option(help="Take back your answer about an image and a tag, and ask nothing.")
+    ] = None,
     who: Annotated[str | None, typer.Option(help="Who decides.", show_default="the login name")] = None,
     why: Annotated[str | None, typer.Option(help="A reason that is written with each decision.")] = None,
     answers: Annotated[
-        Path | None, typer.Option("--from", help="CSV of image_id, tag, decision (accept, reject, skip), why.")
+        Path | None, typer.Option("--from", help="CSV of image_id, tag, decision (accept, reject, skip, undo), why.")
     ] = None,
     questions: Annotated[
         Path | None, typer.Option(help="Write the questions as CSV, to be filled in for --from, and ask nothing.")
@@ -62,17 +63,19 @@ def review(
         return _export(config, cells, export)
     if kind not in (None, "missing", "doubtful"):
         raise ConfigError(f"--kind {kind}: expected missing or doubtful")
-    if answers is None and questions is None and not sys.stdin.isatty():
-        raise ConfigError("there is no terminal to ask in; use --questions FILE, fill it in, then --from FILE")
-    asked = _questions(config, cells, tag or [], kind, in_sample or answers is not None, 10**9 if answers else limit)
-    if questions is not None:
-        return _write_questions(asked, questions)
     sitting, why = _sitting(config, who), _reason(why)
-    if answers is not None:
-        _from_file(sitting, asked, answers, why)
+    wanted = _wanted(cells, tag or [], kind, in_sample, limit, part)
+    if undo is not None:
+        _undo(config, sitting, wanted, undo)
+    elif answers is not None:
+        _from_file(config, sitting, wanted, answers, why)
+    elif questions is not None:
+        return _write_questions(_asked(config, sitting, wanted, again), questions)
+    elif not sys.stdin.isatty():
+        raise ConfigError("there is no terminal to ask in; use --questions FILE, fill it in, then --from FILE")
     else:
-        _ask_in_terminal(config, sitting, asked, why)
-    console.print(f"{sitting.count} decisions" + (f"; {APPLY}" if sitting.count else ""))
+        _ask_in_terminal(config, sitting, _asked(config, sitting, wanted, again), why)
+    console.print(counted(sitting.count, "decision") + (f"; {APPLY}" if sitting.count else ""))
     return None
 
 
@@ -88,15 +91,44 @@ def _cells(config: DatasetConfig, sources: list[str] | None, years: str | None) 
     return [Cell(name, year) for name, year in config.cells(sources or None, span)]
 
 
-def _questions(
-    config: DatasetConfig, cells: "Sequence[Cell]", tags: list[str], kind: str | None, in_sample: bool, limit: int
-) -> "list[Question]":
-    from dataset_assets import review as reviewing
+def _wanted(
+    cells: "Sequence[Cell]", tags: list[str], kind: str | None, in_sample: bool, limit: int, part: str
+) -> "Wanted":
+    from dataset_assets.review import Wanted
 
+    match = re.fullmatch(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", part)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ConfigError(f"--part {part}: expected a number of so many parts, such as 2/3")
+    return Wanted(cells, tags, kind, in_sample, limit, (int(match[1]), int(match[2])))
+
+
+def _asked(config: DatasetConfig, sitting: "Review", wanted: "Wanted", again: bool) -> "list[Question]":
+    """The questions that are open and asked of nobody else now, or the person's own answers."""
+    from dataset_assets.review import NothingToReview, questions
+    from dataset_assets.review_answers import earlier_answers
+    from dataset_assets.review_sheets import asked_elsewhere
+
+    if again:
+        return earlier_answers(config, wanted, sitting.who)
+    elsewhere = asked_elsewhere(config.root_path)
+    if elsewhere:
+        console.print(f"left out, as others are being asked now: {counted(len(elsewhere), 'question')}")
     try:
-        return reviewing.questions(config, reviewing.Wanted(cells, tags, kind, in_sample, limit))
-    except reviewing.NothingToReview as error:
+        return questions(config, replace(wanted, without=elsewhere))
+    except NothingToReview as error:
         raise ConfigError(str(error)) from None
+
+
+def _undo(config: DatasetConfig, sitting: "Review", wanted: "Wanted", pair: tuple[str, str]) -> None:
+    """Take back one answer of this person's. Raises: ConfigError when there is none."""
+    from dataset_assets.review_answers import answered_pairs, earlier_answers
+
+    found = [one for one in earlier_answers(config, replace(wanted, limit=EVERY), sitting.who) if one.pair == pair]
+    if not found:
+        other = answered_pairs(config, wanted.cells).get(pair)
+        said = f"the answer that counts is {other}'s" if other else "no answer counts"
+        raise ConfigError(f"--undo {' '.join(pair)}: {sitting.who} has none to take back there; {said}")
+    sitting.take_back(found[0])
 
 
 def _sitting(config: DatasetConfig, who: str | None) -> "Review":
@@ -119,82 +151,17 @@ def _reason(said: str | None) -> str | None:
 
 
 def _ask_in_terminal(config: DatasetConfig, sitting: "Review", asked: "list[Question]", why: str | None) -> None:
-    from dataset_assets.storage.blobs import Blobs
+    from dataset_assets.cli_review_terminal import AGAIN_KEYS, KEYS, ask
 
-    console.print(f"{len(asked)} questions. {KEYS}")
-    try:
-        with _single_keys() as read_key:
-            go_through(config, sitting, asked, read_key, why)
-    finally:
-        Blobs(config.root_path).remove(sitting.sheet)
+    keys = AGAIN_KEYS if any(one.earlier for one in asked) else KEYS
+    console.print(f"{counted(len(asked), 'question')}. {keys}")
+    ask(config, sitting, asked, why)
 
 
-def go_through(
-    config: DatasetConfig, sitting: "Review", asked: "list[Question]", read_key: Callable[[], str], why: str | None
-) -> None:
-    """Ask each question until all are answered or the person leaves; every answer is safe before the next is asked."""
-    from dataset_assets.review import SHEET_IMAGES, draw_sheet
-
-    at, drawn = 0, -1
-    while at < len(asked):
-        if at // SHEET_IMAGES != drawn:
-            drawn = at // SHEET_IMAGES
-            shown = draw_sheet(config, asked[drawn * SHEET_IMAGES :], sitting.sheet)
-            console.print(f"[dim]the next {min(SHEET_IMAGES, len(asked) - at)} pictures: {escape(shown)}[/dim]")
-        _print_question(config, asked[at], at, len(asked))
-        key = read_key().lower()
-        if key in ENDS:
-            return
-        if key in ("a", "r"):
-            sitting.answer(asked[at], key == "a", why)
-        elif key == "u":
-            taken_back = sitting.undo()
-            at = at if taken_back is None else asked.index(taken_back)
-        if key in ("a", "r", "s"):
-            at += 1
-        elif key != "u":
-            console.print(KEYS)
-
-
-def _print_question(config: DatasetConfig, question: "Question", at: int, count: int) -> None:
-    from dataset_assets.review import SHEET_COLUMNS, SHEET_IMAGES
-    from dataset_assets.storage.blobs import Blobs
-
-    row, column = divmod(at % SHEET_IMAGES, SHEET_COLUMNS)
-    score = "below the floor" if question.score is None else f"{question.score:.2f}"
-    verb = "add" if question.proposes else "remove"
-    path = Blobs(config.root_path).shown(question.path) if question.path else "no picture"
-    console.print(
-        f"{at + 1}/{count} (row {row + 1}, column {column + 1})  {question.image_id}  {verb} "
-        f"[bold]{escape(question.tag)}[/bold] ({question.category}, {score})?  [dim]{escape(path)}[/dim]"
-    )
-
-
-@contextlib.contextmanager
-def _single_keys() -> Iterator[Callable[[], str]]:
-    """Keys as they are pressed, without Return; the terminal is as before when the block is left."""
-    import termios
-    import tty
-
-    stream = sys.stdin.fileno()
-    before = termios.tcgetattr(stream)
-    try:
-        tty.setcbreak(stream)
-        keys = pressed(lambda: os.read(stream, BYTES_AT_ONCE))
-        yield lambda: next(keys, "")
-    finally:
-        termios.tcsetattr(stream, termios.TCSADRAIN, before)
-
-
-def pressed(read: Callable[[], bytes]) -> Iterator[str]:
-    """The keys of what a terminal sends, in their order; one that sends several characters is ESCAPE."""
-    while sent := read():
-        yield from ESCAPED.sub(ESCAPE, sent.decode("utf-8", "replace"))
-
-
-def _from_file(sitting: "Review", asked: "Sequence[Question]", file: Path, why: str | None) -> None:
+def _from_file(config: DatasetConfig, sitting: "Review", wanted: "Wanted", file: Path, why: str | None) -> None:
     """Take answers from a file; all of it is read before the first is written."""
-    from dataset_assets.review import BadAnswer, answers_in
+    from dataset_assets.review import BadAnswer, NothingToReview, answers_in, questions
+    from dataset_assets.review_answers import answered_pairs, earlier_answers
 
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -202,27 +169,46 @@ def _from_file(sitting: "Review", asked: "Sequence[Question]", file: Path, why: 
             if lacking := {"image_id", "tag", "decision"} - {*(table.fieldnames or ())}:
                 raise BadAnswer(f"its first line names no column {', '.join(sorted(lacking))}; commas part columns")
             answers = list(answers_in(list(table)))
-    except (OSError, UnicodeDecodeError, csv.Error, BadAnswer) as error:
+        everything = replace(wanted, limit=EVERY, in_sample=True)
+        known = {one.pair: one for one in questions(config, everything)}
+        known |= {one.pair: one for one in earlier_answers(config, everything, sitting.who)}
+    except (OSError, UnicodeDecodeError, csv.Error, BadAnswer, NothingToReview) as error:
         raise ConfigError(f"{file}: {error}") from None
-    open_questions = {(question.image_id, question.tag): question for question in asked}
+    others = answered_pairs(config, wanted.cells)
     for image_id, tag, accept, reason in answers:
-        question = open_questions.pop((image_id, tag), None)
-        if question is None:
-            errors.print(f"[yellow]{escape(image_id)} {escape(tag)}: no open question; left as it is[/yellow]")
-        else:
-            sitting.answer(question, accept, reason or why)
+        pair = (image_id, tag)
+        if not _is_taken(sitting, known.pop(pair, None), accept, reason or why):
+            other = others.get(pair, sitting.who)
+            said = "no open question" if other == sitting.who else f"{other} has answered it"
+            errors.print(f"[yellow]{escape(f'{image_id} {tag}: {said}')}; left as it is[/yellow]")
+
+
+def _is_taken(sitting: "Review", question: "Question | None", accept: bool | None, why: str | None) -> bool:
+    """Write an answer, or take an earlier one back; what was said before is not said again. False = nobody asked."""
+    if question is None or (accept is None and question.earlier is None):
+        return False
+    if accept is None:
+        sitting.take_back(question)
+    elif accept != question.is_accepted:
+        sitting.answer(question, accept, why)
+    return True
 
 
 def _write_questions(asked: "Sequence[Question]", file: Path) -> None:
     names = ("image_id", "tag", "category", "kind", "score", "path")
-    rows = [{name: getattr(question, name) for name in names} for question in asked]
+    said = {True: "accept", False: "reject", None: ""}
+    rows = [
+        {name: getattr(one, name) for name in names}
+        | {"decision": said[one.is_accepted], "why": one.earlier and one.earlier.why}
+        for one in asked
+    ]
     _write_csv(file, [*names, "decision", "why"], rows)
-    console.print(f"wrote {len(asked)} questions to {escape(str(file))}; fill in `decision`, then --from it")
+    console.print(f"wrote {counted(len(asked), 'question')} to {escape(str(file))}; fill in `decision`, then --from it")
 
 
 def _export(config: DatasetConfig, cells: "Sequence[Cell]", file: Path) -> None:
     from dataset_assets.domain.tag_decisions import exported
-    from dataset_assets.review import decisions
+    from dataset_assets.review_answers import decisions
 
     records = exported(decisions(config, cells))
     if file.suffix == ".csv":
@@ -232,7 +218,7 @@ def _export(config: DatasetConfig, cells: "Sequence[Cell]", file: Path) -> None:
         _written(file, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
     else:
         raise ConfigError(f"--export {file}: expected a name that ends in .csv or .jsonl")
-    console.print(f"wrote {len(records)} decisions to {escape(str(file))}")
+    console.print(f"wrote {counted(len(records), 'decision')} to {escape(str(file))}")
 
 
 def _write_csv(file: Path, names: Sequence[str], rows: Sequence[dict[str, object]]) -> None:

@@ -1,34 +1,31 @@
 """Going through what a tagger and a source disagree about, one picture after the other."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from dataset_assets.config import DatasetConfig
+from dataset_assets.domain.duplicate_tables import split_keys
 from dataset_assets.domain.schemas import TRAINING_IMAGES
-from dataset_assets.domain.tag_decisions import (
-    MAX_TEXT,
-    TAG_DECISIONS,
-    BadDecision,
-    Decision,
-    in_effect,
-    parse,
-    rows_of,
-)
+from dataset_assets.domain.tag_decisions import MAX_TEXT, BadDecision, Decision, in_effect, parse, rows_of
 from dataset_assets.domain.tag_disagreements import MISSING, TAG_DISAGREEMENTS
-from dataset_assets.storage.blobs import BlobMissing, Blobs
 from dataset_assets.storage.decision_files import DecisionFiles, Sitting
 from dataset_assets.storage.tables import Cell, Tables
 
-if TYPE_CHECKING:
-    from PIL import Image
+UNDO = "undo"
 
-SHEET_IMAGES, SHEET_COLUMNS, SHEET_SIDE = 24, 6, 224
-SHEETS = "sheets/review/"
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the same person has said before. ids: all decisions of theirs about it that were not taken back."""
+
+    ids: tuple[str, ...]
+    is_there: bool
+    why: str | None
+    decided_at: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,16 @@ class Question:
     is_in_sample: bool | None
     model: str | None
     path: str | None
+    earlier: Earlier | None = None
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.image_id, self.tag
+
+    @property
+    def is_accepted(self) -> bool | None:
+        """Whether the tagger was said to be right before; null = nothing was said."""
+        return None if self.earlier is None else self.earlier.is_there == self.proposes
 
     @property
     def proposes(self) -> bool:
@@ -60,6 +67,8 @@ class Wanted:
     kind: str | None = None
     in_sample: bool = False  # also of images that the tagger has learnt from
     limit: int = 1000
+    part: tuple[int, int] = (1, 1)  # the first of one: all; by image, so that nobody else is asked about it
+    without: Set[tuple[str, str]] = frozenset()  # image_id and tag of what is being asked elsewhere
 
 
 class NothingToReview(Exception):
@@ -78,12 +87,12 @@ def questions(config: DatasetConfig, wanted: Wanted) -> list[Question]:
             "tag_disagreements is not built; set a tagger in dataset.yaml, then `dataset-assets rebuild`"
         )
     found = [_of_cell(tables, cell, wanted) for cell in cells]
-    ordered = pl.concat(found).sort("magnitude", "image_id", "tag", descending=[True, False, False]).head(wanted.limit)
+    ordered = pl.concat(found).sort("magnitude", "image_id", "tag", descending=[True, False, False])
     ordered = ordered.with_columns(pl.col("score").cast(pl.Float64).round(4))
     fields = ("image_id", "tag", "category", "kind", "score", "is_in_sample", "model", "path")
-    return [
-        Question(Cell(row["source"], row["year"]), **{name: row[name] for name in fields}) for row in ordered.to_dicts()
-    ]
+    rows = ordered.head(wanted.limit + len(wanted.without)).to_dicts()
+    asked = [Question(Cell(row["source"], row["year"]), **{name: row[name] for name in fields}) for row in rows]
+    return [one for one in asked if one.pair not in wanted.without][: wanted.limit]
 
 
 def _of_cell(tables: Tables, cell: Cell, wanted: Wanted) -> pl.DataFrame:
@@ -96,21 +105,32 @@ def _of_cell(tables: Tables, cell: Cell, wanted: Wanted) -> pl.DataFrame:
     if not wanted.in_sample:
         rows = rows.filter(~pl.col("is_in_sample").fill_null(False))
     decided = in_effect(rows_of(DecisionFiles(tables.root).of(cell)).lazy()).select("image_id", "tag")
-    rows = rows.join(decided, on=["image_id", "tag"], how="anti").sort("rank").head(wanted.limit)
+    rows = rows.join(decided, on=["image_id", "tag"], how="anti")
+    rows = _of_part(rows, wanted.part).sort("rank").head(wanted.limit + len(wanted.without))
     paths = tables.scan(TRAINING_IMAGES, cell).select("image_id", "path")
     placed = pl.lit(cell.source).alias("source"), pl.lit(cell.year, pl.Int32).alias("year")
     return rows.join(paths, on="image_id", how="left").with_columns(placed).collect()
 
 
+def _of_part(rows: pl.LazyFrame, part: tuple[int, int]) -> pl.LazyFrame:
+    """The rows of images that fall to one of several parts, the same on every machine."""
+    number, parts = part
+    if parts == 1:
+        return rows
+    ids = rows.select(pl.col("image_id").unique()).collect().get_column("image_id")
+    chosen = ids.filter(split_keys(ids) % parts == number - 1)
+    return rows.filter(pl.col("image_id").is_in(chosen.implode()))
+
+
 @dataclass
 class Review:
-    """One person's sitting: answers are written as they are given, and can be taken back."""
+    """One person's sitting: answers are written as they are given, and can be taken back, then and later."""
 
     config: DatasetConfig
     who: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
-    _given: list[tuple[Question, Decision]] = field(default_factory=list)
+    _given: list[tuple[Question, Decision | None]] = field(default_factory=list)  # null = took an earlier answer back
     _sitting: Sitting | None = None
 
     def answer(self, question: Question, accept: bool, why: str | None = None) -> Decision:
@@ -121,12 +141,23 @@ class Review:
         self._given.append((question, decision))
         return decision
 
+    def take_back(self, question: Question) -> None:
+        """Take back what was answered in an earlier sitting; what somebody else has answered before counts again."""
+        if question.earlier is None:
+            raise BadAnswer(f"{question.image_id} {question.tag}: there is no earlier answer to take back")
+        for decision in question.earlier.ids:
+            self._write(question, self._decision(question, None, None, decision))
+        self._given.append((question, None))
+
     def undo(self) -> Question | None:
-        """Take the last answer of this sitting back; null = there is none. The decision stays written, as undone."""
+        """Undo the last step of this sitting; null = there is none. What was written stays, as undone."""
         if not self._given:
             return None
-        question, taken_back = self._given.pop()
-        self._write(question, self._decision(question, None, None, taken_back.id))
+        question, decision = self._given.pop()
+        if decision is not None:
+            self._write(question, self._decision(question, None, None, decision.id))
+        elif question.earlier is not None:
+            self._write(question, self._decision(question, question.earlier.is_there, question.earlier.why, None))
         return question
 
     @property
@@ -149,11 +180,6 @@ class Review:
             undoes=undoes,
         )
 
-    @property
-    def sheet(self) -> str:
-        """Where the sheet of pictures lies: each sitting has its own, since several people may be at it."""
-        return f"{SHEETS}{self.token}.jpg"
-
     def _write(self, question: Question, decision: Decision) -> None:
         line = decision.line()
         try:
@@ -164,36 +190,6 @@ class Review:
             began = self.now().astimezone(UTC).strftime("%Y%m%dT%H%M%S")
             self._sitting = Sitting(self.config.root_path, f"{began}-{self.token}")
         self._sitting.add(question.cell, line)
-
-
-def draw_sheet(config: DatasetConfig, asked: Sequence[Question], name: str) -> str:
-    """Draw the pictures of the next questions, in their order, row by row; returns where the sheet `name` lies."""
-    from PIL import Image
-
-    from dataset_assets.domain.contact_sheet import contact_sheet, jpeg_within
-
-    blobs = Blobs(config.root_path)
-    blank = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), (200, 200, 200))
-    pictures = [_picture(blobs, question.path) or blank for question in asked[:SHEET_IMAGES]]
-    sheet = contact_sheet(pictures, columns=SHEET_COLUMNS, side=SHEET_SIDE)
-    blobs.replace(name, jpeg_within(sheet, 4_000_000))
-    return blobs.shown(name)
-
-
-def _picture(blobs: Blobs, path: str | None) -> "Image.Image | None":
-    """A training image, made by this platform; null = it is gone."""
-    import io
-
-    from PIL import Image
-
-    if path is None:
-        return None
-    try:
-        picture = Image.open(io.BytesIO(blobs.get(path)), formats=("JPEG", "PNG", "WEBP"))
-        picture.load()
-    except (BlobMissing, OSError):
-        return None
-    return picture
 
 
 class BadAnswer(ValueError):
@@ -208,8 +204,8 @@ def reason(said: str | None) -> str | None:
     return text or None
 
 
-def answers_in(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, bool, str | None]]:
-    """image_id, tag, whether to accept and why, of lines with these columns; `skip` and an empty decision are left out.
+def answers_in(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, bool | None, str | None]]:
+    """image_id, tag, whether to accept (null = undo) and why, of lines; `skip` and an empty decision are left out.
 
     Raises: BadAnswer.
     """
@@ -217,18 +213,13 @@ def answers_in(lines: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, b
         decision = (line.get("decision") or "").strip().lower()
         if decision in ("", "skip", "s"):
             continue
-        if decision not in ("accept", "a", "reject", "r") or not line.get("image_id") or not line.get("tag"):
+        if decision not in ("accept", "a", "reject", "r", UNDO) or not line.get("image_id") or not line.get("tag"):
             raise BadAnswer(
-                f"line {number}: expected image_id, tag and a decision of accept, reject or skip, found {dict(line)}"
+                f"line {number}: expected image_id, tag and a decision of accept, reject, skip or undo, "
+                f"found {dict(line)}"
             )
         try:
             why = reason(line.get("why"))
         except BadAnswer as error:
             raise BadAnswer(f"line {number}: {error}") from None
-        yield line["image_id"], line["tag"], decision[0] == "a", why
-
-
-def decisions(config: DatasetConfig, cells: Sequence[Cell]) -> pl.DataFrame:
-    """All decisions about some partitions, as the root has them now: rows of TAG_DECISIONS."""
-    files = DecisionFiles(config.root_path)
-    return pl.concat([TAG_DECISIONS.empty(), *(rows_of(files.of(cell)) for cell in cells)])
+        yield line["image_id"], line["tag"], None if decision == UNDO else decision[0] == "a", why

@@ -1,18 +1,38 @@
 """Which partitions of which assets are missing or stale, and why, as Dagster judges it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
 # Dagster shows this in the UI but offers no public call for it.
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, DataProvenance, StaleStatus
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.loader import LoadingContextForTest
+from dagster._utils.cached_method import cached_method
 
+from dataset_assets.config import DatasetConfig
 from dataset_assets.resources import table_name
-from dataset_assets.storage.tables import Cell, Tables
+from dataset_assets.storage.tables import Cell, Commit, Tables
 
 WITHOUT_TABLE = frozenset({"catalog"})
+
+
+class _Resolver(CachingStaleStatusResolver):
+    """Dagster's judgement, with one query for each asset where it makes one for each partition of each dependency."""
+
+    def _is_dep_updated(self, provenance: DataProvenance, dep_key: AssetKeyPartitionKey) -> bool:
+        partition, seen = dep_key.partition_key, provenance.input_storage_ids.get(dep_key.asset_key)
+        if partition is not None and seen is not None and self._latest(dep_key.asset_key).get(partition, 0) <= seen:
+            return False  # nothing came after what the table was made from
+        return super()._is_dep_updated(provenance, dep_key)
+
+    @cached_method
+    def _latest(self, asset: dg.AssetKey) -> Mapping[str, int]:
+        """The number of the newest event of each of an asset's partitions that makes what follows from it stale."""
+        is_external = self.asset_graph.get(asset).is_external
+        event = dg.DagsterEventType.ASSET_OBSERVATION if is_external else dg.DagsterEventType.ASSET_MATERIALIZATION
+        return self._instance.get_latest_storage_id_by_partition(asset, event)
 
 
 @dataclass(frozen=True)
@@ -33,13 +53,13 @@ class Staleness:
     """Judges partitions as they are at the moment of the first question; make a new one after a run.
 
     Dagster remembers what was built, not where: a partition that the root does not have is missing, though it may have
-    been built in another root, or before the root was emptied.
+    been built in another root, or before the root was emptied; one that the root has otherwise is stale.
     """
 
-    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, tables: Tables) -> None:
-        graph = definitions.resolve_asset_graph()
-        self._resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
-        self._tables = tables
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, config: DatasetConfig) -> None:
+        self._graph = definitions.resolve_asset_graph()
+        self._resolver = _Resolver(instance, self._graph, LoadingContextForTest(instance))
+        self._config, self._tables = config, Tables(config.root_path)
 
     def of(self, assets: Iterable[dg.AssetKey], cell: Cell) -> list[Verdict]:
         """The assets among these whose partition is missing or stale."""
@@ -47,16 +67,40 @@ class Staleness:
 
     def _verdict(self, key: dg.AssetKey, cell: Cell) -> Verdict | None:
         status = self._resolver.get_status(key, cell.key)
-        if status != StaleStatus.MISSING and not self._is_in_root(key, cell):
+        if status == StaleStatus.MISSING:
             return Verdict(key, cell, True, ())
-        if status == StaleStatus.FRESH:
-            return None
-        causes = self._resolver.get_stale_causes(key, cell.key)
-        return Verdict(key, cell, status == StaleStatus.MISSING, tuple(_in_words(cause) for cause in causes))
+        commit = self._tables.commit_of(table_name(key), cell)
+        if commit is None and table_name(key) not in WITHOUT_TABLE:
+            return Verdict(key, cell, True, ())
+        causes = [] if status == StaleStatus.FRESH else self._resolver.get_stale_causes(key, cell.key)
+        said = (
+            *(_in_words(cause) for cause in causes),
+            *self._overwritten(key, cell, commit),
+            *self._gathered_otherwise(key, cell, commit),
+        )
+        return Verdict(key, cell, False, said) if said else None
 
-    def _is_in_root(self, key: dg.AssetKey, cell: Cell) -> bool:
-        name = table_name(key)
-        return name in WITHOUT_TABLE or self._tables.commit_of(name, cell) is not None
+    def _overwritten(self, key: dg.AssetKey, cell: Cell, commit: Commit | None) -> Iterator[str]:
+        """That the root has another table than this Dagster knows: several may work on one root, or one on several."""
+        built = self._resolver.get_current_data_version(key, cell.key).value
+        if commit is not None and commit.data_version != built:
+            at = commit.written_at[:16].replace("T", " ")
+            yield f"its table is that of run {commit.run_id[:8]}, {at}, not the one that this DAGSTER_HOME built last"
+
+    def _gathered_otherwise(self, key: dg.AssetKey, cell: Cell, commit: Commit | None) -> Iterator[str]:
+        """What a table over years or sources was made of, where dataset.yaml declares others now.
+
+        Dagster's partitions are every source x every year, and it does not miss one that is gone.
+        """
+        declared = self._config.declared(cell.source)
+        if cell.year is None and commit is not None and commit.gathered != declared and self._gathers(key):
+            yield f"is gathered from {commit.gathered or 'other years'}; declared now: {declared}"
+
+    def _gathers(self, key: dg.AssetKey) -> bool:
+        """Whether an asset is made of several partitions of another."""
+        asset = self._graph.get(key)
+        upstream = (self._graph.get(parent).partitions_def for parent in asset.parent_keys)
+        return any(one is not None and one != asset.partitions_def for one in upstream)
 
 
 def _in_words(cause: object) -> str:

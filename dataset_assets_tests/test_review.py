@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dataset_assets import cli, cli_review
-from dataset_assets.review import BadAnswer, NothingToReview, Question, Review, Wanted, draw_sheet, questions
+from dataset_assets import cli, cli_review_terminal
+from dataset_assets.review import BadAnswer, NothingToReview, Question, Review, Wanted, questions
+from dataset_assets.review_answers import earlier_answers
+from dataset_assets.review_sheets import SHEETS, Sheets, asked_elsewhere, draw_sheet
 from dataset_assets.storage.tables import Cell
 from dataset_assets.trace import trace
 from dataset_assets_tests.mirror import Mirror
@@ -98,7 +100,7 @@ def test_the_clearest_questions_come_first_and_none_about_images_that_were_learn
 def test_a_sheet_shows_the_pictures_in_their_order(mirror: Mirror) -> None:
     found = asked(mirror, tags=["blue_sky"])
 
-    with Image.open(draw_sheet(mirror.config, found, sitting(mirror).sheet)) as sheet:
+    with Image.open(draw_sheet(mirror.config, found, f"{SHEETS}one.jpg")) as sheet:
         assert sheet.size[0] > sheet.size[1] > 200
         first = sheet.getpixel((110, 110))
     assert isinstance(first, tuple)
@@ -162,7 +164,7 @@ def test_keys_answer_skip_undo_and_leave(mirror: Mirror, tmp_path: Path) -> None
     found = asked(mirror, in_sample=True)
     person, keys = sitting(mirror), iter("ax?urs" + "q")
 
-    cli_review.go_through(mirror.config, person, found, lambda: next(keys), None)
+    cli_review_terminal.go_through(mirror.config, person, found, lambda: next(keys), None)
 
     assert person.count == 1
     assert found[0] not in asked(mirror, in_sample=True)
@@ -183,11 +185,117 @@ def test_keys_answer_skip_undo_and_leave(mirror: Mirror, tmp_path: Path) -> None
 def test_a_key_that_sends_several_characters_is_one_key(sent: bytes, keys: str) -> None:
     sendings = iter([sent, b""])
 
-    assert "".join(cli_review.pressed(lambda: next(sendings))) == keys
+    assert "".join(cli_review_terminal.pressed(lambda: next(sendings))) == keys
 
 
-def test_two_people_at_once_see_their_own_pictures(mirror: Mirror) -> None:
-    assert sitting(mirror).sheet != sitting(mirror).sheet
+def test_two_people_at_once_are_asked_no_question_twice(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    found = asked(mirror, in_sample=True)
+    ada, eve = Sheets(mirror.root, "ada"), Sheets(mirror.root, "eve")
+    with ada.open():
+        first = ada.deal(found[:2], set)
+        with eve.open():
+            second = eve.deal(found, lambda: {found[2].pair})
+
+            assert first == found[:2]
+            assert second == found[3:]
+            assert asked_elsewhere(mirror.root) == {one.pair for one in (*first, *second)}
+            assert asked(mirror, in_sample=True, without=asked_elsewhere(mirror.root), limit=1) == found[2:3]
+        assert asked_elsewhere(mirror.root, "ada") == set()
+    assert not list((mirror.root / SHEETS).glob("*.json"))
+
+
+def test_what_a_sitting_that_died_was_asking_is_free(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    found = asked(mirror)
+    Sheets(mirror.root, "dead").keep(found)  # it holds no lock
+
+    assert asked_elsewhere(mirror.root) == set()
+    assert not list((mirror.root / SHEETS).glob("*.json"))
+
+
+def test_what_another_answers_meanwhile_is_left_out_of_the_next_sheet(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setattr("dataset_assets.review_sheets.SHEET_IMAGES", 1)
+    found = asked(mirror, in_sample=True)
+    eve, seen = Review(mirror.config, "eve"), []
+
+    def key() -> str:
+        seen.append(1)
+        if len(seen) == 1:
+            eve.answer(found[1], True)
+        return "s"
+
+    cli_review_terminal.go_through(mirror.config, sitting(mirror), found, key, None)
+
+    assert len(seen) == len(found) - 1
+
+
+def test_parts_of_the_questions_have_no_image_in_common_and_are_all_of_them(mirror: Mirror) -> None:
+    parts = [asked(mirror, in_sample=True, part=(number, 3)) for number in (1, 2, 3)]
+    images = [{one.image_id for one in part} for part in parts]
+
+    assert sorted(one.pair for part in parts for one in part) == sorted(
+        one.pair for one in asked(mirror, in_sample=True)
+    )
+    assert sum(map(len, images)) == len(set().union(*images))
+
+
+def earlier(mirror: Mirror, who: str = "ada") -> list[Question]:
+    return earlier_answers(mirror.config, Wanted([CELL]), who)
+
+
+def test_answers_of_another_day_are_shown_again_changed_and_taken_back(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    found = asked(mirror)
+    first = sitting(mirror)
+    first.answer(found[0], True)
+    first.answer(found[1], False, "blurred")
+    first.answer(found[0], False)
+
+    again = earlier(mirror)
+    assert [(one.pair, one.is_accepted) for one in again] == [(found[0].pair, False), (found[1].pair, False)]
+    assert not earlier(mirror, "eve")
+    keys = iter("art" + "q")
+    cli_review_terminal.go_through(mirror.config, sitting(mirror), again, lambda: next(keys), None)
+
+    assert [one.is_accepted for one in earlier(mirror)] == [True, False]  # the second was said as before
+    files = {file: file.read_bytes() for file in (mirror.root / "decisions").rglob("*.jsonl")}
+    person = sitting(mirror)
+    for question in earlier(mirror):
+        person.take_back(question)
+    assert asked(mirror) == found  # also the first answer, which the second had superseded, counts no longer
+    assert all(file.read_bytes() == content for file, content in files.items())
+    assert person.undo() is not None
+    assert [one.pair for one in earlier(mirror)] == [found[1].pair]
+
+
+def test_taking_back_leaves_the_answer_of_another(mirror: Mirror, tmp_path: Path) -> None:
+    mirror = copied(mirror, tmp_path)
+    [question, *_] = asked(mirror)
+    Review(mirror.config, "eve", lambda: next(TICKS)).answer(question, True)
+    sitting(mirror).answer(question, False)
+
+    sitting(mirror).take_back(earlier(mirror)[0])
+
+    assert [one.is_accepted for one in earlier(mirror, "eve")] == [True]
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_taken_back_after_a_rebuild_leaves_the_tags(tmp_path: Path) -> None:
+    mirror = build(tmp_path)
+    decide(mirror, "danbooru-5950-0", "blue_sky", accept=True)
+    mirror.rebuild(assets=PARTS)
+    [question] = earlier(mirror)
+    assert (question.kind, question.is_accepted) == ("missing", True)
+
+    sitting(mirror).take_back(question)
+    mirror.rebuild(assets=PARTS)
+
+    assert tags_of(mirror, "danbooru-5950-0") == {"hat": "source"}
+    assert ("danbooru-5950-0", "blue_sky") in [one.pair for one in asked(mirror)]
 
 
 def test_an_answer_that_could_not_be_read_again_is_refused(mirror: Mirror, tmp_path: Path) -> None:
@@ -230,7 +338,7 @@ def test_a_reason_of_several_lines_becomes_one(mirror: Mirror, tmp_path: Path, m
 
     result = CliRunner().invoke(cli.app, ["review", "--from", str(file)])
 
-    assert "1 decisions" in result.output, result.exception
+    assert "1 decision;" in result.output, result.exception
     [line] = [json.loads(one.read_bytes()) for one in (mirror.root / "decisions").rglob("*.jsonl")]
     assert line["why"] == "two lines"
 
@@ -274,6 +382,33 @@ def test_answers_come_from_a_file_where_there_is_no_terminal(
 
     exported = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert [(one["tag"], one["who"], one["why"]) for one in exported] == [("blue_sky", "eve", "by hand")] * 2
+
+
+def test_answers_from_a_file_are_changed_and_taken_back_by_a_file(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = copied(mirror, tmp_path)
+    monkeypatch.setenv("DATASET_ASSETS_CONFIG", str(mirror.config_file))
+    file, runner = tmp_path / "answers.csv", CliRunner()
+
+    def hand_in(*lines: str, who: str = "ada") -> str:
+        file.write_text("\n".join(("image_id,tag,decision", *lines)) + "\n", "utf-8")
+        result = runner.invoke(cli.app, ["review", "--from", str(file), "--who", who])
+        return " ".join(result.output.split()) + str(result.exception or "")
+
+    first, second = "danbooru-5950-0,blue_sky", "danbooru-5951-0,blue_sky"
+    assert "2 decisions;" in hand_in(f"{first},accept", f"{second},accept")
+    assert hand_in(f"{first},accept", f"{second},reject").startswith("1 decision;")  # the other was said before
+    assert "blue_sky: ada has answered it; left as it is" in hand_in(f"{first},reject", who="eve")
+    assert "1 decision;" in hand_in(f"{first},undo")
+    asking = ["review", "--again", "--who", "ada", "--questions", str(file)]
+    assert "wrote 1 question to" in " ".join(runner.invoke(cli.app, asking).output.split())
+    with file.open(encoding="utf-8", newline="") as lines:
+        assert [(row["image_id"], row["decision"]) for row in csv.DictReader(lines)] == [("danbooru-5951-0", "reject")]
+    undo = ["review", "--undo", *second.split(",")]
+    assert "answer that counts is ada's" in str(runner.invoke(cli.app, [*undo, "--who", "eve"]).exception)
+    assert "1 decision;" in runner.invoke(cli.app, [*undo, "--who", "ada"]).output
+    assert "no answer counts" in str(runner.invoke(cli.app, [*undo, "--who", "ada"]).exception)
 
 
 def test_a_file_with_one_wrong_line_decides_nothing(
