@@ -12,6 +12,7 @@ from dataset_assets.assets.tags import RELATIONS, consequences_of
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_METADATA, Table
 from dataset_assets.domain.tag_relations import as_of as known_before
+from dataset_assets.domain.wording import counted
 from dataset_assets.sources import Adapter, adapters
 from dataset_assets.sources.shared_tables import image_frames, shown_at, tag_frames, tags
 from dataset_assets.sources.snapshots import made_at
@@ -110,7 +111,7 @@ def restore(
         for table, frames in made:
             written = _write(frames, table, into / table.name / f"year={year}" / "data.parquet")
             rows[table.name] += written
-            say(f"{table.name} of {year}: {written:,} rows")
+            say(f"{table.name} of {year}: {counted(written, 'row')}")
     return rows
 
 

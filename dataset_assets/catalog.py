@@ -4,7 +4,7 @@ Of a root in a bucket it is a script: DuckDB looks at a view's files when the vi
 an extension that it downloads, which is for whoever runs the script to decide.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,14 @@ import dagster as dg
 import polars as pl
 
 from dataset_assets.assets.graph import OWNERS, table_metadata
+from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import Column, Table
 from dataset_assets.places import Place, S3Place
 from dataset_assets.resources import Dataset, cell_of
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.durable import scratch_file
 from dataset_assets.storage.root import opened
-from dataset_assets.storage.tables import Staged, Tables
+from dataset_assets.storage.tables import Cell, Staged, Tables
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,11 +63,11 @@ def catalog(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Materiali
     tables, root = dataset.tables, opened(dataset.config.root_path)
     with scratch_file(tables.scratch, ".duckdb") as file:
         with duckdb.connect(file) as connection:
-            views = create_views(connection, tables)
+            views = create_views(connection, dataset.config)
         if not root.is_bucket:
             root.put_file(catalog_name(dataset.config.root_path), file)
     if root.is_bucket:
-        root.put(catalog_name(dataset.config.root_path), script(tables).encode())
+        root.put(catalog_name(dataset.config.root_path), script(dataset.config).encode())
     staged = tables.stage(CATALOG, cell_of(context), views)
     shown = root.shown(catalog_name(dataset.config.root_path))
     return dataset.result(context, staged, {"catalog_file": dg.MetadataValue.path(shown)})
@@ -76,27 +78,27 @@ def catalog_name(root: Place) -> str:
     return "catalog.duckdb" if isinstance(root, Path) else "catalog.sql"
 
 
-def create_views(connection: "duckdb.DuckDBPyConnection", tables: Tables) -> pl.DataFrame:
-    """Create a view for each table that exists, and `funnel` over all subsets.
+def create_views(connection: "duckdb.DuckDBPyConnection", config: DatasetConfig) -> pl.DataFrame:
+    """Create a view for each table that exists, of the years that dataset.yaml declares, and `funnel` over all subsets.
 
     Returns: the rows of `catalog`. A table `subset/sfw` is the view `subset.sfw`.
     """
-    names, rows = table_names(tables), []
-    for statement in _statements(tables, names, partial(_files_here, tables)):
+    tables, rows = Tables(config.root_path), []
+    shown = _shown(config, tables)
+    for statement in _statements(shown, partial(_files_here, tables)):
         connection.execute(statement)
-    for name in names:
-        cells = tables.cells(name)
+    for name, cells in shown.items():
         count = sum(commit.rows for commit in tables.commits(name, cells) if commit is not None)
         rows.append({"view": name.replace("/", "."), "table": name, "partitions": len(cells), "rows": count})
-    if any(name.startswith("subset/") for name in names):
+    if any(name.startswith("subset/") for name in shown):
         rows.append({"view": "funnel", "table": "subset/*", "partitions": 0, "rows": 0})
     return CATALOG.frame(rows)
 
 
-def script(tables: Tables) -> str:
+def script(config: DatasetConfig) -> str:
     """The same views as a script over the files of a bucket."""
-    shown = opened(tables.root).shown
-    statements = _statements(tables, table_names(tables), lambda name: _text(shown(f"tables/{name}/**/data.parquet")))
+    tables = Tables(config.root_path)
+    statements = _statements(_shown(config, tables), partial(_files_in_bucket, tables))
     lines = ["INSTALL httpfs", "LOAD httpfs", f"CREATE OR REPLACE SECRET ({_secret(tables.root)})"]
     return "".join(f"{line};\n" for line in [*lines, *statements])
 
@@ -112,14 +114,20 @@ def _secret(at: Place) -> str:
     return ", ".join(parts)
 
 
-def _statements(tables: Tables, names: list[str], files: Callable[[str], str]) -> Iterator[str]:
-    """What makes the views; `files` gives a table's files as DuckDB names them."""
-    for name in names:
+def _shown(config: DatasetConfig, tables: Tables) -> dict[str, list[Cell]]:
+    """The declared partitions of each table that has any."""
+    found = {name: declared_cells(config, name) for name in table_names(tables)}
+    return {name: cells for name, cells in found.items() if cells}
+
+
+def _statements(shown: dict[str, list[Cell]], files: Callable[[str, list[Cell]], str]) -> Iterator[str]:
+    """What makes the views; `files` gives a table's files, of these partitions, as DuckDB names them."""
+    for name, cells in shown.items():
         if "/" in name:
             yield f"CREATE SCHEMA IF NOT EXISTS {_quoted(name.split('/')[0])}"
         view = ".".join(_quoted(part) for part in name.split("/"))
-        yield f"CREATE VIEW {view} AS SELECT * FROM {_parquet(tables, name, files(name))}"  # noqa: S608 - quoted
-    if subsets := [name for name in names if name.startswith("subset/")]:
+        yield f"CREATE VIEW {view} AS SELECT * FROM {_parquet(name, cells, files(name, cells))}"  # noqa: S608 - quoted
+    if subsets := [name for name in shown if name.startswith("subset/")]:
         yield f"CREATE VIEW funnel AS {' UNION ALL '.join(_funnel(name) for name in subsets)}"
 
 
@@ -128,20 +136,30 @@ def table_names(tables: Tables) -> list[str]:
     return [name for name in tables.names() if name != CATALOG.name]
 
 
-def _files_here(tables: Tables, name: str) -> str:
-    """A table's files on this machine: a pattern, so that a view knows later partitions too; of a bucket, copies."""
-    if isinstance(tables.root, Path):
+def _files_here(tables: Tables, name: str, cells: list[Cell]) -> str:
+    """Files on this machine: a pattern if it means these, so that a view knows later years too; of a bucket, copies."""
+    if isinstance(tables.root, Path) and cells == tables.cells(name):
         return _text(str(tables.root / "tables" / name / "**" / "data.parquet"))
-    return f"[{', '.join(_text(str(file)) for file in tables.files(name))}]"
+    return _list(str(file) for file in tables.files(name, cells))
 
 
-def _parquet(tables: Tables, name: str, files: str) -> str:
+def _files_in_bucket(tables: Tables, name: str, cells: list[Cell]) -> str:
+    if cells == tables.cells(name):
+        return _text(opened(tables.root).shown(f"tables/{name}/**/data.parquet"))
+    return _list(tables.shown(name, cell) for cell in cells)
+
+
+def _list(files: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, files))}]"
+
+
+def _parquet(name: str, cells: list[Cell], files: str) -> str:
     # Their own `source` is what the export says: where the uploader found the image.
     if name in ("source_snapshot", "vanished_records"):
         return f"read_parquet({files}, hive_partitioning = false, union_by_name = true)"
-    if not any(cell.source for cell in tables.cells(name)):  # a table over all sources: no folder names one
+    if not any(cell.source for cell in cells):  # a table over all sources: no folder names one
         return f"read_parquet({files}, hive_partitioning = false)"
-    types = "{'source': VARCHAR, 'year': INTEGER}" if any(c.year for c in tables.cells(name)) else "{'source': VARCHAR}"
+    types = "{'source': VARCHAR, 'year': INTEGER}" if any(cell.year for cell in cells) else "{'source': VARCHAR}"
     return f"read_parquet({files}, hive_partitioning = true, union_by_name = true, hive_types = {types})"
 
 

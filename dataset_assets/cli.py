@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets import cli_release, cli_review, cli_search, cli_snapshots, cli_subsets, cli_takedown
+from dataset_assets import cli_gc, cli_release, cli_review, cli_search, cli_snapshots, cli_subsets, cli_takedown
 from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import (
     CONFIG_VARIABLE,
     SAMPLE_CONFIG,
@@ -85,7 +86,8 @@ def check() -> None:
     config = config_from_environment()
     _require_inputs(config, None)
     console.print(
-        f"{config.file}: {len(config.sources)} sources, {len(config.cells())} cells, {len(config.subsets)} subsets"
+        f"{config.file}: {counted(len(config.sources), 'source')}, {counted(len(config.cells()), 'cell')}, "
+        f"{counted(len(config.subsets), 'subset')}"
     )
 
 
@@ -134,7 +136,8 @@ def _rebuild(
         errors.print("stopped; what was finished stays, and the same command goes on from there")
         raise typer.Exit(STOPPED) from None
     failed = sum(bool(outcome.errors) for outcome in outcomes)
-    console.print(f"{len(cells)} cells in {time.monotonic() - began:.1f} s" + (f", {failed} failed" if failed else ""))
+    took = f"{counted(len(cells), 'cell')} in {time.monotonic() - began:.1f} s"
+    console.print(took + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(_exit_code(outcomes))
 
@@ -188,9 +191,11 @@ def _dropped_image(config: DatasetConfig) -> str:
     """The first image that the first subset dropped for its `where`, as an example."""
     import polars as pl
 
+    from dataset_assets.storage.declared import declared_cells
     from dataset_assets.storage.tables import Tables
 
-    rows = Tables(config.root_path).scan_all(f"subset/{next(iter(config.subsets))}")
+    name = f"subset/{next(iter(config.subsets))}"
+    rows = Tables(config.root_path).scan_all(name, declared_cells(config, name))
     dropped = None if rows is None else rows.filter(pl.col("drop_reason") == "where").sort("image_id").head(1).collect()
     return "<image id>" if dropped is None or dropped.is_empty() else str(dropped.item(0, "image_id"))
 
@@ -201,14 +206,14 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
     from dataset_assets.assets.graph import ACROSS_JOB, CATALOG_JOB, READ_JOB, REBUILD_JOB, SOURCE_JOB, UNIQUE_JOB
     from dataset_assets.overview import damage, undeclared_records, undeclared_tables
     from dataset_assets.staleness import Staleness, keys_of
-    from dataset_assets.storage.tables import Cell, Tables
+    from dataset_assets.storage.tables import Cell
 
     config = config_from_environment()
     cells = _cells(config, source, years)
     _print_states(config, cells)
     _print_rejected(config, sorted({name for name, _ in cells}))
     with dagster_of(config) as (definitions, instance):
-        staleness = Staleness(definitions, instance, Tables(config.root_path))
+        staleness = Staleness(definitions, instance, config)
         parts = [(READ_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
         parts += [(REBUILD_JOB, Cell(name, year)) for name, year in cells]
         parts += [(SOURCE_JOB, Cell(name)) for name in sorted({name for name, _ in cells})]
@@ -226,7 +231,8 @@ def status(source: Sources = None, years: YearSpan = None) -> None:
 
 def _print_stale(stale: list["Verdict"]) -> None:
     """What is stale, each with its cause; what was never built, by cell."""
-    console.print(f"\n{len(stale)} tables are missing or stale" + (":" if stale else "."))
+    verb = "is" if len(stale) == 1 else "are"
+    console.print(f"\n{counted(len(stale), 'table')} {verb} missing or stale" + (":" if stale else "."))
     missing = Counter(verdict.cell for verdict in stale if verdict.is_missing)
     for verdict in stale:
         if not verdict.is_missing or missing[verdict.cell] == 1:
@@ -281,6 +287,7 @@ app.command()(cli_subsets.funnel)
 app.command()(cli_subsets.why)
 app.command()(cli_review.review)
 app.command()(cli_release.export)
+app.command()(cli_gc.gc)
 
 
 @app.command()
@@ -292,12 +299,11 @@ def sql(
     import duckdb
 
     from dataset_assets.catalog import create_views
-    from dataset_assets.storage.tables import Tables
 
     config = config_from_environment()
     with duckdb.connect() as connection:
         try:
-            create_views(connection, Tables(config.root_path))
+            create_views(connection, config)
             _print_answer(connection.sql(query), csv)
         except duckdb.Error as error:  # some are met only when rows are computed
             raise WrongUse(str(error)) from None

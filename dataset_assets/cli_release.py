@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from dataset_assets import cli_release_report, release_history
 from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 from dataset_assets.instance import dagster_of
 from dataset_assets.places import Place, S3Place, parse_s3_url
@@ -97,11 +98,11 @@ def _require_fresh(config: DatasetConfig, definitions: object, instance: object,
     import dagster as dg
 
     from dataset_assets.staleness import Staleness
-    from dataset_assets.storage.tables import Cell, Tables
+    from dataset_assets.storage.tables import Cell
 
     assert isinstance(definitions, dg.Definitions)
     assert isinstance(instance, dg.DagsterInstance)
-    staleness = Staleness(definitions, instance, Tables(config.root_path))
+    staleness = Staleness(definitions, instance, config)
     keys = [dg.AssetKey(["subset", name]) for name in dict.fromkeys(config.releases[name].subset for name in names)]
     stale = [verdict for cell in config.cells() for verdict in staleness.of(keys, Cell(*cell))]
     if stale:
@@ -121,14 +122,16 @@ def _tell(config: DatasetConfig, name: str) -> None:
     manifest = releases.read_manifest(target)
     counts = manifest["counts"]
     console.print(
-        f"[bold]{escape(name)}[/bold]  {counts['images']:,} images, {counts['tags']:,} tags, "
-        f"{manifest['files']['count']:,} files, {manifest['files']['bytes']:,} bytes"
+        f"[bold]{escape(name)}[/bold]  {counted(counts['images'], 'image')}, {counted(counts['tags'], 'tag')}, "
+        f"{counted(manifest['files']['count'], 'file')}, {counted(manifest['files']['bytes'], 'byte')}"
     )
     if counts["without_file"]:
         console.print(f"  {counts['without_file']:,} have no file, and leave as ids alone")
     for source, images in manifest["held_back"].items():
         license_name = manifest["sources"][source]["license"]["name"]
-        console.print(f"  held back: the pixels of {images:,} images of {source}, whose licence is {license_name!r}")
+        console.print(
+            f"  held back: the pixels of {counted(images, 'image')} of {source}, whose licence is {license_name!r}"
+        )
     console.print(f"  manifest {releases.manifest_hash(manifest)}")
     console.print(f"  {_from_here(opened(target.place).shown(''))}")
 
@@ -173,11 +176,14 @@ def verify(
     for damage in found[:SHOWN]:
         errors.print(f"[red]{escape(damage.name)}: {escape(damage.what)}[/red]")
     if found:
-        errors.print(f"{len(found):,} of {manifest['files']['count']:,} files are not as the manifest pins them")
+        errors.print(
+            f"{len(found):,} of {counted(manifest['files']['count'], 'file')} are not as the manifest pins them"
+        )
         raise typer.Exit(DAMAGED)
     console.print(
-        f"{manifest['name']}: {manifest['files']['count']:,} files, {manifest['files']['bytes']:,} bytes, all as the "
-        f"manifest pins them: {releases.manifest_hash(manifest)}"
+        f"{manifest['name']}: {counted(manifest['files']['count'], 'file')}, "
+        f"{counted(manifest['files']['bytes'], 'byte')}, all as the manifest pins them: "
+        f"{releases.manifest_hash(manifest)}"
     )
 
 
@@ -247,7 +253,7 @@ def withdraw(name: Name, reason: Annotated[str, typer.Option(help="Why; it is wr
     except FileNotFoundError:
         raise WrongUse(f"there is no release {name!r} in {config.root_path}") from None
     release_history.write_feed(config.root_path, _progress)
-    console.print(f"{name}: {gone:,} files removed; its manifest stays")
+    console.print(f"{name}: {counted(gone, 'file')} removed; its manifest stays")
 
 
 def export(
@@ -284,9 +290,13 @@ def export(
     finally:
         _leave_no_scratch(target)
     counts = manifest["counts"]
-    console.print(f"{subset}: {counts['images']:,} images, {manifest['files']['count']:,} files in {to}")
+    console.print(
+        f"{subset}: {counted(counts['images'], 'image')}, {counted(manifest['files']['count'], 'file')} in {to}"
+    )
     for source, held in manifest["held_back"].items():
-        console.print(f"  held back: the pixels of {held:,} images of {source}, which may not be redistributed")
+        console.print(
+            f"  held back: the pixels of {counted(held, 'image')} of {source}, which may not be redistributed"
+        )
 
 
 def _first_of_each(error: "ValidationError") -> list["ErrorDetails"]:

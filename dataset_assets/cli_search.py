@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets.config import ConfigError, DatasetConfig, parse_years
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _facets(found: "Found", facets: int) -> "pl.DataFrame":
 
 
 def _print(found: "Found", limit: int, facets: "pl.DataFrame") -> None:
-    console.print(f"{found.count:,} images")
+    console.print(counted(found.count, "image"))
     for image_id in found.image_ids(limit):
         console.print(escape(image_id))
     if 0 < limit < found.count:

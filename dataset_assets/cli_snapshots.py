@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 
 app = typer.Typer(invoke_without_command=True, help="List the exports that were read of each source, and compare them.")
@@ -33,7 +34,7 @@ def list_exports(context: typer.Context) -> None:
         before: dict[int, tuple[int, str]] = {}
         for one in Snapshots(config.root_path).of(source):
             changed = changed_years(before, one.years)
-            said = f"{one.records:>11,} records" + (f"  last id {one.last_id:,}" if one.last_id else "")
+            said = f"{counted(one.records, 'record'):>19}" + (f"  last id {one.last_id:,}" if one.last_id else "")
             known = f"  known at {one.known_at[:10]}" if one.known_at else ""
             years = f"  {'changed' if before else 'begun'}: {_spans(changed) or 'no year'}"
             console.print(f"  {one.name:<22}{said}{known}  read {one.read_at[:16].replace('T', ' ')}{years}")
@@ -70,7 +71,7 @@ def diff(
     for row in years.to_dicts():
         counts = ", ".join(f"{row[what]:,} {what}" for what in ("added", "gone", "changed"))
         columns = ", ".join(f"{one['column']} {one['records']:,}" for one in row["changed_columns"][:MOST_COLUMNS])
-        records = f"{row['before']:,} -> {row['after']:,} records"
+        records = f"{row['before']:,} -> {counted(row['after'], 'record')}"
         console.print(f"{row['year']}  {records}: {counts}" + (f" ({escape(columns)})" if columns else ""))
 
 

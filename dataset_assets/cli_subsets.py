@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def _print_verdict(verdict: "Verdict") -> None:
 
 
 def _title(name: str, rules: "pl.DataFrame") -> str:
-    return f"{name}: {rules['left'][-1]:,} of {rules['left'][0]:,} images"
+    return f"{name}: {rules['left'][-1]:,} of {counted(rules['left'][0], 'image')}"
 
 
 def _form(file: Path) -> Any:

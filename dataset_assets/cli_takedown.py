@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from dataset_assets.config import ConfigError, DatasetConfig
 from dataset_assets.domain.takedowns import BadTakedown, Kind, Takedown
+from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 from dataset_assets.instance import dagster_of
 
@@ -84,7 +85,7 @@ def _print_hits(config: DatasetConfig, one: Takedown, is_dry: bool) -> None:
     count = len({hit.image_id for hit in one.found})
     verb = "would hit" if is_dry else "hits"
     name = "this" if is_dry else f"takedown {one.id}"
-    console.print(f"[bold]{name}[/bold] {verb} {_images(count)}")
+    console.print(f"[bold]{name}[/bold] {verb} {counted(count, 'image')}")
     first = {hit.image_id: hit for hit in reversed(one.found)}
     for image_id in sorted(first)[:SHOWN]:
         console.print(f"  {image_id}  by its {first[image_id].met_by.replace('_', ' ')}")
@@ -111,7 +112,7 @@ def list_requests(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     for row in rows:
         at = f" at {row['source']}" if row["source"] else ""
         console.print(
-            f"[bold]{row['id']}[/bold]  {row['state']:<10} {_images(row['images']):>12}  "
+            f"[bold]{row['id']}[/bold]  {row['state']:<10} {counted(row['images'], 'image'):>12}  "
             f"{row['kind'].replace('_', ' ')} {escape(row['value'])}{escape(at)}"
         )
         console.print(f"  {row['requested_at'][:10]} {escape(row['who'])}: {escape(row['reason'])}")
@@ -282,12 +283,14 @@ def proof(
 def _print_proof(proof: dict[str, Any]) -> None:
     request = proof["request"]
     console.print(
-        f"\n[bold]proof of takedown {request['id']}[/bold]  {proof['state']}, {_images(len(proof['images']))}"
+        f"\n[bold]proof of takedown {request['id']}[/bold]  {proof['state']}, {counted(len(proof['images']), 'image')}"
     )
     for row in proof["removed"]:
-        console.print(f"  removed  {escape(row['file'])}  {row['bytes']:,} bytes  [dim]{row['sha256'][:16]}[/dim]")
+        console.print(
+            f"  removed  {escape(row['file'])}  {counted(row['bytes'], 'byte')}  [dim]{row['sha256'][:16]}[/dim]"
+        )
     for row in proof["tables"]:
-        rows = f"{row['rows']} rows" if row["rows"] != 1 else "1 row"
+        rows = counted(row["rows"], "row")
         verb = "has yet" if row.get("left", row["rows"]) else "lost   "
         console.print(f"  {verb}  {row['table']} {row['partition']}  {rows}")
     for name in proof.get("sheets_drawn_anew", ()):
@@ -297,7 +300,8 @@ def _print_proof(proof: dict[str, Any]) -> None:
     if searched := proof.get("searched"):
         found = len(searched["found"])
         console.print(
-            f"  searched {searched['files']:,} files below the root for {searched['hashes']} hashes: "
+            f"  searched {counted(searched['files'], 'file')} below the root for "
+            f"{counted(searched['hashes'], 'hash', 'hashes')}: "
             + (f"{found} found" if found else "none has these bytes")
             + f", {proof['proven_at'][:16]} UTC; `dataset-assets takedown apply {request['id']}` looks again"
         )
@@ -318,10 +322,6 @@ def lift(
     except BadTakedown as error:
         raise WrongUse(str(error)) from None
     console.print(f"lifted takedown {one.id}; the next `dataset-assets rebuild` reads its images again")
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _progress(line: str) -> None:

@@ -750,6 +750,18 @@ class DatasetConfig(Settings):
         """Whether some subset leaves out duplicates, which are known when all sources are."""
         return any(subset.asks_duplicates for subset in self.subsets.values())
 
+    def declares(self, source: str | None, year: int | None) -> bool:
+        """Whether a partition is one of this dataset: of a source x year, of a source as a whole, or of all."""
+        if source is None:
+            return True
+        return source in self.sources and (year is None or year in self.sources[source].years)
+
+    def declared(self, source: str | None) -> str:
+        """The years of a source, or the cells of all, in words: what a table over them is gathered from."""
+        names = sorted(self.sources) if source is None else [source]
+        years = {name: " ".join(map(str, self.sources[name].years)) for name in names if name in self.sources}
+        return years.get(source, "") if source else ", ".join(f"{name} {said}" for name, said in years.items())
+
     def cells(self, sources: Iterable[str] | None = None, years: Iterable[int] | None = None) -> list[tuple[str, int]]:
         """The declared (source, year) cells, within the given sources and years."""
         wanted = None if years is None else set(years)

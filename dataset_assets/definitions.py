@@ -147,4 +147,7 @@ def _checks(graph: Graph) -> list[dg.AssetChecksDefinition]:
         return checks(graph)
 
 
-defs = build(config_from_environment())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster serves. It calls this; whoever else imports this module builds the one graph that it needs."""
+    return build(config_from_environment())

@@ -12,6 +12,7 @@ import polars as pl
 from dataset_assets.assets.curation import definition_of, kept_definition, rules_of
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain import funnel_changes, schemas
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Before, Cell, Tables
 
@@ -55,7 +56,7 @@ def rule_names(config: DatasetConfig, name: str) -> list[str]:
 
 def rows_of(config: DatasetConfig, name: str) -> pl.LazyFrame:
     """A subset's rows of all years, with source and year. Raises: NotBuilt."""
-    rows = Tables(config.root_path).scan_all(f"subset/{name}")
+    rows = Tables(config.root_path).scan_all(f"subset/{name}", declared_cells(config, f"subset/{name}"))
     if rows is None:
         raise NotBuilt(f"subset {name} is not built yet; build it with `dataset-assets rebuild`")
     return rows
@@ -81,7 +82,7 @@ def by_group(config: DatasetConfig, name: str, group: Group) -> pl.DataFrame:
     rows = rows_of(config, name).select("image_id", "source", "year", "drop_reason")
     if group == "rating":
         tables, listed = Tables(config.root_path), schemas.IMAGE_METADATA.name
-        images = tables.scan_all(listed)
+        images = tables.scan_all(listed, declared_cells(config, listed))
         if images is None:
             raise NotBuilt(f"{listed} is not built yet; build it with `dataset-assets rebuild`")
         rows = rows.join(images.select("image_id", "rating"), on="image_id", how="left")
@@ -98,13 +99,13 @@ def changed(config: DatasetConfig, name: str, other: str) -> Change:
     Raises: NotBuilt; KeyError when there is nothing of that name.
     """
     tables = Tables(config.root_path)
-    cells = tables.cells(f"subset/{name}")
+    cells = declared_cells(config, f"subset/{name}")
     if not cells:
         rows_of(config, name)
     if other == BEFORE:
         return _since_before(config, tables, name, cells)
     if other in config.subsets:
-        cells = sorted({*cells, *tables.cells(f"subset/{other}")})
+        cells = sorted({*cells, *declared_cells(config, f"subset/{other}")})
         rows_of(config, other)
         sides = [(_now(tables, other, cell), _now(tables, name, cell)) for cell in cells]
         told = _told_apart(definition_of(config, other), definition_of(config, name))
@@ -135,7 +136,9 @@ def _since_release(config: DatasetConfig, tables: Tables, name: str, release: st
     every = sorted({*cells, *(Cell(source, year) for source, year in present.iter_rows())})
     moves = [
         funnel_changes.came_and_went(
-            members.filter(source=cell.source, year=cell.year), _now(tables, name, cell), f"not in {release}"
+            members.filter(source=cell.source, year=cell.year),
+            _now(tables, name, cell) if cell in cells else _nothing(name),
+            f"not in {release}",
         )
         for cell in every
     ]
@@ -145,6 +148,11 @@ def _since_release(config: DatasetConfig, tables: Tables, name: str, release: st
 def _now(tables: Tables, name: str, cell: Cell) -> pl.LazyFrame:
     """A subset's rows of a year as they are; none where it is not built."""
     return tables.scan(schemas.subset(name), cell).select("image_id", "drop_reason")
+
+
+def _nothing(name: str) -> pl.LazyFrame:
+    """A subset's rows of a year that dataset.yaml has no more."""
+    return schemas.subset(name).empty().lazy().select("image_id", "drop_reason")
 
 
 def _compared(config: DatasetConfig, name: str, sides: Sequence[tuple[pl.LazyFrame, pl.LazyFrame]]) -> _Compared:

@@ -9,6 +9,8 @@ from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import IMAGE_METADATA, TAG_INDEX
 from dataset_assets.domain.states import STATES
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
+from dataset_assets.domain.wording import counted
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.index_files import index_is_there
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.snapshots import Snapshots
@@ -55,9 +57,13 @@ def rejected_by_reason(config: DatasetConfig, sources: Iterable[str]) -> list[di
 def damage(config: DatasetConfig) -> list[str]:
     """The tables and index files that are not as they were committed, in words."""
     tables = Tables(config.root_path)
-    lost = [f"{name} {cell}: its table is gone or was changed" for name, cell in tables.damaged()]
+    lost = [
+        f"{name} {cell}: its table is gone or was changed"
+        for name, cell in tables.damaged()
+        if config.declares(cell.source, cell.year)
+    ]
     for index in (TAG_INDEX, VECTOR_INDEX):
-        cells = tables.cells(index.name)
+        cells = declared_cells(config, index.name)
         present = opened(tables.root).each(partial(index_is_there, tables, index), cells)
         indexes = [cell for cell, is_there in zip(cells, present, strict=True) if not is_there]
         lost += [f"{index.name} {cell}: its index file is gone or was cut short" for cell in indexes]
@@ -72,12 +78,12 @@ def undeclared_records(config: DatasetConfig, sources: Iterable[str]) -> list[st
         declared = config.sources[source].years
         for year, (records, _) in sorted(newest.years.items()) if newest else ():
             if year not in declared:
-                said.append(f"{source}: {records:,} records of {year}, which is none of its years")
+                said.append(f"{source}: {counted(records, 'record')} of {year}, which is none of its years")
     return said
 
 
 def undeclared_tables(config: DatasetConfig) -> list[str]:
     """The years in the root that dataset.yaml has not, or no longer, in words."""
-    declared = {Cell(*cell) for cell in config.cells()}
-    left = [cell for cell in Tables(config.root_path).cells(IMAGE_METADATA.name) if cell not in declared]
-    return [f"{cell} is not declared, but its tables are there; `sql`, `search` and duplicates use it" for cell in left]
+    cells = Tables(config.root_path).cells(IMAGE_METADATA.name)
+    left = [cell for cell in cells if not config.declares(cell.source, cell.year)]
+    return [f"{cell} is not declared, but its tables are there; nothing uses them until it is again" for cell in left]

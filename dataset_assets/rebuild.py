@@ -29,6 +29,9 @@ from dataset_assets.domain.members import MEMBERS
 from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.domain.takedowns import TAKEDOWNS, BadTakedown
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
+from dataset_assets.domain.wording import counted
+from dataset_assets.full_disk import LEAST_FREE, disk_full_message, fullest, says_disk_full, written_places
+from dataset_assets.interrupts import hearing_stops
 from dataset_assets.resources import progress_to, table_name
 from dataset_assets.staleness import Staleness, keys_of
 from dataset_assets.storage.bucket_access import SourceDown
@@ -38,6 +41,7 @@ from dataset_assets.storage.root import RootUnavailable
 from dataset_assets.storage.tables import Cell, Tables
 from dataset_assets.storage.takedown_files import TakedownFiles
 from dataset_assets.takedown_removal import remove_what_is_out
+from dataset_assets.unbuilt import Unbuilt, unbuilt_in_words
 
 # Only warnings on the console; the event log has everything.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -58,9 +62,13 @@ class Outcome:
     is_locked: bool = False
     is_unavailable: bool = False
     is_interrupted: bool = False
+    is_disk_full: bool = False
 
     def __str__(self) -> str:
-        what = f"{len(self.assets)} tables looked at, {self.computed:,} rows computed, {self.reused:,} reused"
+        what = (
+            f"{counted(len(self.assets), 'table')} looked at, {counted(self.computed, 'row')} computed, "
+            f"{self.reused:,} reused"
+        )
         return f"{self.cell}: {what}, {self.seconds:.1f} s" + (f", {len(self.errors)} failed" if self.errors else "")
 
 
@@ -81,9 +89,31 @@ class Rebuild:
         """Rebuild cells, each source's export first; yields each partition's outcome as it is done.
 
         `assets` limits the rebuild to these; `everything` looks at fresh assets too (their unchanged rows are still
-        carried over).
+        carried over). A full disk ends it: nothing after it could be written either.
         """
         wanted = None if assets is None else {dg.AssetKey(name.split("/")) for name in assets}
+        yield from self._until_full(self._partitions(cells, wanted, everything))
+
+    def _until_full(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Outcomes up to the first that met a full disk, whose one error says so."""
+        places = written_places(self.config, self.instance.root_directory)
+        try:
+            for outcome in outcomes:
+                outcome.is_disk_full |= bool(outcome.errors) and fullest(places)[2] < LEAST_FREE
+                if outcome.is_disk_full:
+                    met = next(filter(says_disk_full, outcome.errors), outcome.errors[0])
+                    outcome.errors = [disk_full_message(met, places)]
+                yield outcome
+                if outcome.is_disk_full:
+                    return
+        except Exception as error:  # of whatever library meets it first, outside of any step
+            if not says_disk_full(str(error)):
+                raise
+            yield Outcome(Cell(), errors=[disk_full_message(str(error).partition("\n")[0], places)], is_disk_full=True)
+
+    def _partitions(
+        self, cells: Sequence[tuple[str, int]], wanted: set[dg.AssetKey] | None, everything: bool
+    ) -> Iterator[Outcome]:
         with progress_to(self.say):
             for source in sorted({source for source, _ in cells} & set(scraping_sources(self.config))):
                 yield self._cell(SCRAPE_JOB, Cell(source), wanted, everything)
@@ -103,6 +133,9 @@ class Rebuild:
 
     def releases(self, names: Sequence[str]) -> Iterator[Outcome]:
         """Write these releases: who is in them, source by source, then each; what is written already is left alone."""
+        yield from self._until_full(self._releases(names))
+
+    def _releases(self, names: Sequence[str]) -> Iterator[Outcome]:
         members = {dg.AssetKey([MEMBERS.name, name]) for name in names}
         with progress_to(self.say):
             gathered = self._gathered(members)
@@ -163,13 +196,33 @@ class Rebuild:
         }
         done: set[dg.AssetKey] = set()
         for _ in keys:  # a wave for each asset is the most there can be
-            verdicts = Staleness(self.definitions, self.instance, tables).of(keys, cell)
+            verdicts = Staleness(self.definitions, self.instance, self.config).of(keys, cell)
             stale = {verdict.asset for verdict in verdicts} | (first - done) | self._met_since(cell, keys, done)
             # What was asked for again in the first wave is not asked for once more in the next.
-            self._run(job, [key for key in keys if key in stale], outcome, "due" if done else self.fetch)
+            run = [key for key in keys if key in stale]
+            self._run(job, run if wanted is None else self._makeable(run, outcome), outcome, self._mode(done))
             done |= stale
             if not stale or outcome.errors:
                 break
+
+    def _mode(self, done: set[dg.AssetKey]) -> Mode:
+        return "due" if done else self.fetch
+
+    def _makeable(self, keys: Sequence[dg.AssetKey], outcome: Outcome) -> list[dg.AssetKey]:
+        """Those of some assets, upstream first, for which all is there; of the others, all that lacks is an error."""
+        unbuilt = Unbuilt(self.definitions.resolve_asset_graph(), self.config)
+        can: list[dg.AssetKey] = []
+        cannot: dict[dg.AssetKey, list[dg.AssetKey]] = {}
+        for key in keys:
+            if lacking := unbuilt.below(key, outcome.cell, can):
+                cannot[key] = lacking
+            else:
+                can.append(key)
+        if cannot:
+            order = unbuilt.graph.toposorted_asset_keys
+            lacking = [key for key in order if key not in cannot and any(key in one for one in cannot.values())]
+            outcome.errors.append(unbuilt_in_words(list(cannot), outcome.cell, lacking))
+        return can
 
     def _met_since(self, cell: Cell, keys: Sequence[dg.AssetKey], done: set[dg.AssetKey]) -> set[dg.AssetKey]:
         """`takedowns`, where a request meets an image that was taken in since: its bytes or pixels were known."""
@@ -186,14 +239,16 @@ class Rebuild:
         if not keys:
             return
         began = time.monotonic()
-        result = self.definitions.resolve_job_def(job).execute_in_process(
-            run_config=QUIET,
-            instance=self.instance,
-            partition_key=outcome.cell.key,
-            asset_selection=list(keys),
-            raise_on_error=False,
-            tags={FETCH_TAG: fetch, TAKEDOWNS_ONLY_TAG: str(self.takedowns_only).lower()},
-        )
+        with hearing_stops() as is_stop_heard:
+            result = self.definitions.resolve_job_def(job).execute_in_process(
+                run_config=QUIET,
+                instance=self.instance,
+                partition_key=outcome.cell.key,
+                asset_selection=list(keys),
+                raise_on_error=False,
+                tags={FETCH_TAG: fetch, TAKEDOWNS_ONLY_TAG: str(self.takedowns_only).lower()},
+            )
+            outcome.is_interrupted |= is_stop_heard()
         outcome.seconds += time.monotonic() - began
         for event in result.all_events:
             _note(event, outcome)
@@ -226,13 +281,16 @@ def _note(event: dg.DagsterEvent, outcome: Outcome) -> None:
         if _root_of(data.error).cls_name == "DagsterAssetCheckFailedError":
             return  # the check itself says more
         outcome.is_interrupted |= _was_interrupted(data.error)
+        outcome.is_disk_full |= says_disk_full(_root_of(data.error).message)
         outcome.is_unavailable |= _root_of(data.error).cls_name in (RootUnavailable.__name__, SourceDown.__name__)
         outcome.is_locked |= _root_of(data.error).cls_name == PartitionLocked.__name__
         said = data.user_failure_data and data.user_failure_data.description
         asset = str(event.step_key).replace("__", "/")  # as `--assets` takes it
         outcome.errors.append(f"{asset}: {said or _message(data.error)}")
-    elif event.is_job_failure and not outcome.errors and (error := event.job_failure_data.error) is not None:
-        outcome.errors.append(_message(error))
+    elif event.is_job_failure and (error := event.job_failure_data.error) is not None:
+        outcome.is_interrupted |= _was_interrupted(error)
+        outcome.is_disk_full |= says_disk_full(_root_of(error).message)
+        outcome.errors += [] if outcome.errors else [_message(error)]
 
 
 def _was_interrupted(error: SerializableErrorInfo | None) -> bool:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dataset_assets.config import DatasetConfig, load_config
 from dataset_assets.domain.schemas import Table
 from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.bucket_sources import locations_of
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.tables import Cell, Staged, Tables
 
 # Where a command line shows progress; Dagster's own log receives it in any case.
@@ -64,7 +65,14 @@ class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's g
 
     def is_declared(self, cell: Cell) -> bool:
         """Whether dataset.yaml gives this source this year."""
-        return cell.year is None or cell.year in self.config.sources[str(cell.source)].years
+        return self.config.declares(cell.source, cell.year)
+
+    def cells_of(self, name: str, source: str | None = None) -> list[Cell]:
+        """The partitions of a table that exist and that dataset.yaml declares, of one source or of all.
+
+        A year that was taken out leaves its tables in the root: no table over years may be made of them.
+        """
+        return declared_cells(self.config, name, None if source is None else [source])
 
     def update(
         self,
@@ -94,6 +102,8 @@ class Dataset(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's g
     ) -> dg.MaterializeResult[Staged]:
         """An asset's result: the staged table, its data version, and what the run did."""
         staged, counted = (made.staged, _counted(made)) if isinstance(made, Update) else (made, {})
+        if staged.cell.year is None:
+            staged = replace(staged, gathered=self.config.declared(staged.cell.source))
         note = (
             {}
             if self.is_declared(staged.cell)
@@ -155,12 +165,14 @@ class TableIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         name = table_name(context.asset_key)
         keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        cells = [Cell.parse(key) for key in keys]
+        cells, is_one = [Cell.parse(key) for key in keys], len(keys) == 1
+        if not is_one:  # Dagster's partitions are every source x every year
+            cells = [cell for cell in cells if self.dataset.is_declared(cell)]
         tables = self.dataset.tables
         if damaged := [cell for cell in cells if not tables.is_intact(name, cell)]:
             said = f"{name} {damaged[0]} does not match its checksum; rebuild it: {rebuild_command(name, damaged[0])}"
             raise dg.Failure(said, allow_retries=False)
-        if len(cells) == 1:
+        if is_one:
             file = tables.file(name, cells[0])
             if file.exists():
                 return pl.scan_parquet(file, hive_partitioning=False)

@@ -15,11 +15,13 @@ from dataset_assets.domain import tag_facets, tag_index, tag_query
 from dataset_assets.domain.duplicate_tables import NEAR_DUPLICATES
 from dataset_assets.domain.image_scores import IMAGE_SCORES
 from dataset_assets.domain.schemas import IMAGE_FACTS, IMAGE_METADATA, RAW_IMAGES, TAG_INDEX, TAG_METADATA
-from dataset_assets.domain.selection import candidates, where_expression
+from dataset_assets.domain.selection import COLUMNS, candidates, where_expression
 from dataset_assets.domain.tag_index_build import CATEGORIES, bitmap_of
 from dataset_assets.domain.tag_index_file import IndexDamaged, IndexFile
+from dataset_assets.domain.tag_query_metatags import TAG_COUNTS
 from dataset_assets.domain.takedowns import TAKEDOWNS
 from dataset_assets.places import Place
+from dataset_assets.storage.declared import declared_cells
 from dataset_assets.storage.index_files import IndexFiles
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Cell, Tables
@@ -86,25 +88,14 @@ def find(
     Raises: as `search`; WhereError.
     """
     parsed, tables = tag_query.parse(query), Tables(config.root_path)
-    cells = cells_within(tables, IMAGE_METADATA.name, sources, years)
+    cells = declared_cells(config, IMAGE_METADATA.name, sources, years)
     parts = opened(tables.root).each(lambda cell: _part(tables, cell, parsed), cells)
     if where is not None:
         condition = where_expression(where)
         parts = [_narrowed(tables, part, condition) for part in parts]
+    if parts and not any(part.is_answered for part in parts):
+        raise SearchError(f"{parts[0].cell}: {parts[0].note}" + (", and so of the others" if len(parts) > 1 else ""))
     return Found(tables, parts)
-
-
-def cells_within(
-    tables: Tables, name: str, sources: Iterable[str] | None = None, years: Iterable[int] | None = None
-) -> list[Cell]:
-    """The partitions of a table that exist, of these sources and years."""
-    wanted_sources, wanted_years = (None if wanted is None else set(wanted) for wanted in (sources, years))
-    return [
-        cell
-        for cell in tables.cells(name)
-        if (wanted_sources is None or cell.source in wanted_sources)
-        and (wanted_years is None or cell.year in wanted_years)
-    ]
 
 
 @dataclass
@@ -116,6 +107,7 @@ class Part:
     index: tag_index.TagIndex | None
     # Why the tables were read; null = the index answered.
     note: str | None = None
+    is_answered: bool = True  # no = a table that the query asks is not built; the note says which
 
 
 @dataclass
@@ -218,14 +210,37 @@ def _part(tables: Tables, cell: Cell, query: tag_query.Query) -> Part:
         except IndexDamaged as damage:
             index = _damaged(cell, damage)
     _require_intact(tables, cell)
+    if _asks_tags(query) and tables.commit_of(TAG_METADATA.name, cell) is None:
+        return Part(cell, bitmap_of(array("I")), None, _not_built([TAG_METADATA.name], "tags", cell), is_answered=False)
     images = _listed(tables, cell)
     answers = tag_query.matches(query, images, tables.scan(TAG_METADATA, cell)).collect().get_column("matches")
     found = answers.arg_true().cast(pl.UInt32).to_numpy()
     return Part(cell, bitmap_of(array("I", found.tobytes())), None, index)
 
 
+def _asks_tags(query: tag_query.Query) -> bool:
+    return bool(query.tags) or any(meta.name in TAG_COUNTS for meta in query.metatags)
+
+
+def _not_built(tables: Sequence[str], asked: str, cell: Cell) -> str:
+    names, are = ", ".join(tables), "is" if len(tables) == 1 else "are"
+    command = f"dataset-assets rebuild --source {cell.source} --years {cell.year} --assets {','.join(tables)}"
+    return f"{names} {are} not built, so {asked} cannot be searched; `{command}` makes it"
+
+
+def _lacking(tables: Tables, cell: Cell, condition: pl.Expr) -> list[str]:
+    """The tables that hold the columns of a condition and are not built."""
+    asked = set(condition.meta.root_names())
+    holders = {column.comes_from[0].partition(".")[0] for column in COLUMNS if column.name in asked}
+    cells = {name: Cell() if name == NEAR_DUPLICATES.name else cell for name in sorted(holders)}
+    return [name for name, at in cells.items() if tables.commit_of(name, at) is None]
+
+
 def _narrowed(tables: Tables, part: Part, condition: pl.Expr) -> Part:
     """The part's images for which a condition over the public columns is true."""
+    if part.is_answered and (lacking := _lacking(tables, part.cell, condition)):
+        note = _not_built(lacking, "the columns of --where", part.cell)
+        return replace(part, positions=bitmap_of(array("I")), note=note, is_answered=False)
     if not part.positions:
         return part
     scans = [tables.scan(table, part.cell) for table in (RAW_IMAGES, IMAGE_FACTS, IMAGE_SCORES)]

@@ -12,6 +12,7 @@ from dataset_assets.domain.identity import parse_image_id
 from dataset_assets.domain.schemas import RAW_IMAGES, TAG_INDEX
 from dataset_assets.domain.takedowns import TAKEDOWNS, Takedown
 from dataset_assets.domain.vector_tables import VECTOR_INDEX
+from dataset_assets.domain.wording import counted
 from dataset_assets.places import S3Place
 from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.durable import sha256_of
@@ -210,7 +211,7 @@ def forget_on_this_machine(config: DatasetConfig, hashes: set[str]) -> None:
 def still_held(config: DatasetConfig, one: Takedown, rows: Sequence[HeldRows]) -> list[StillHeld]:
     """What is left of a request's images, and why. rows: of tables that still have some."""
     held = [
-        StillHeld("rows", f"{left.table} {left.partition}", f"{left.rows} rows; it was not rebuilt since")
+        StillHeld("rows", f"{left.table} {left.partition}", f"{counted(left.rows, 'row')}; it was not rebuilt since")
         for left in rows
     ]
     held += [StillHeld("index", where, "older than the takedown; rebuild it") for where in _old_indexes(config, one)]

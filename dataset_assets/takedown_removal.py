@@ -11,6 +11,7 @@ from typing import Any
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.schemas import RAW_IMAGES
 from dataset_assets.domain.takedowns import BadTakedown, Takedown
+from dataset_assets.domain.wording import counted
 from dataset_assets.storage.locks import PartitionLocked
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Cell, Tables
@@ -101,7 +102,7 @@ def remove(config: DatasetConfig, one: Takedown, say: Say) -> Proof | None:
         _conclude(config, one, proof)
         files.write_proof(one.id, proof)
     say(
-        f"takedown {one.id}: {len(proof['removed'])} files removed, proof in "
+        f"takedown {one.id}: {counted(len(proof['removed']), 'file')} removed, proof in "
         f"{opened(config.root_path).shown(files.proof_name(one.id))}"
     )
     return proof

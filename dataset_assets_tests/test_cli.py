@@ -83,7 +83,7 @@ def test_status_shows_states_by_cell_and_nothing_stale_after_a_rebuild(shell: Sh
 
 
 def test_search_speaks_danboorus_syntax(shell: Shell) -> None:
-    assert shell.run("search", "1girl solo_focus").splitlines() == ["1 images", "danbooru-6002-0"]
+    assert shell.run("search", "1girl solo_focus").splitlines() == ["1 image", "danbooru-6002-0"]
     assert shell.run("search", "date:2006 -solo_focus", "--limit", "1").splitlines()[:2] == [
         "2 images",
         "danbooru-6000-0",
@@ -99,7 +99,7 @@ def test_a_search_that_cannot_be_read_points_at_the_character(shell: Shell) -> N
 
 def test_a_query_may_begin_with_a_tag_that_is_not_wanted(shell: Shell) -> None:
     assert shell.run("search", "-solo_focus", "--limit", "0").splitlines() == ["11 images"]
-    assert shell.run("search", "-(1girl -solo_focus)", "--limit", "0").splitlines() == ["1 images"]
+    assert shell.run("search", "-(1girl -solo_focus)", "--limit", "0").splitlines() == ["1 image"]
 
 
 def test_a_search_is_narrowed_by_source_and_years(shell: Shell) -> None:
@@ -111,7 +111,7 @@ def test_a_search_is_narrowed_by_source_and_years(shell: Shell) -> None:
 def test_a_search_tells_which_tags_its_images_have(shell: Shell) -> None:
     shown = shell.run("search", "solo_focus", "--limit", "0", "--facets", "2")
 
-    assert shown.splitlines() == ["1 images", "", "general", "            1  1girl", "            1  solo_focus"]
+    assert shown.splitlines() == ["1 image", "", "general", "            1  1girl", "            1  solo_focus"]
 
 
 def test_a_search_speaks_json_and_csv(shell: Shell) -> None:
@@ -341,13 +341,13 @@ def test_status_names_what_is_gone_and_records_of_years_that_are_not_declared(
     mirror.write_metadata()
     shell, assets = Shell(mirror, monkeypatch), ("image_metadata", "tag_metadata", "tag_index")
     built = shell.run("rebuild", "--source", "danbooru", "--assets", ",".join(("source_snapshot", *assets)))
-    assert "danbooru: 1 records of 2009, which is none of its years" in built
+    assert "danbooru: 1 record of 2009, which is none of its years" in built
     mirror.tables.file("image_metadata", Cell("danbooru", 2005)).unlink()
     index = mirror.root / mirror.table("tag_index", Cell("danbooru", 2006)).item(0, "path")
     index.write_bytes(index.read_bytes()[:100])
 
     status = CliRunner().invoke(app, ["status"], catch_exceptions=False).output
-    assert "danbooru: 1 records of 2009, which is none of its years" in status
+    assert "danbooru: 1 record of 2009, which is none of its years" in status
     assert "image_metadata danbooru|2005: its table is gone or was changed; `dataset-assets rebuild` makes it" in status
     assert "tag_index danbooru|2006: its index file is gone or was cut short" in status
     shell.run("rebuild", "--source", "danbooru", "--assets", ",".join(assets))

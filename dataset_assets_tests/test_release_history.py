@@ -79,7 +79,7 @@ def test_the_newest_release_stands_first_with_what_changed_since_the_one_before(
     newest, oldest = entries(root)
 
     assert texts(newest, "updated") == ["2022-01-21T03:00:00Z"]
-    assert texts(newest, "summary") == ["+1 images, +1.006 kB, +1 tags, +1 new tags"]
+    assert texts(newest, "summary") == ["+1 image, +1.006 kB, +1 tag, +1 new tag"]
     assert "Since girls-2020" in texts(newest, "content")[0]
     assert texts(oldest, "title") == ["girls-2020"]
     assert "Since" not in texts(oldest, "content")[0]
@@ -173,7 +173,7 @@ def test_diff_prints_tables_and_writes_a_page(app: typer.Typer, root: Path, monk
     )
 
     assert result.exit_code == 0, result.output
-    assert "girls-2020 -> girls-2021\n+1 images, +1.006 kB, +1 tags, +1 new tags" in result.output
+    assert "girls-2020 -> girls-2021\n+1 image, +1.006 kB, +1 tag, +1 new tag" in result.output
     assert "girls-2020 &rarr; girls-2021" in (root / "diff.html").read_text("utf-8")
     assert (root / "diff.csv").read_text("utf-8").splitlines() == [
         "image_id,change", "danbooru-1-0,removed", "danbooru-3-0,added", "danbooru-4-0,added",

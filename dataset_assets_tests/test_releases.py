@@ -165,10 +165,32 @@ def test_an_export_into_a_place_that_cannot_be_is_refused_before_it_is_begun(she
 
 
 def test_an_export_that_fails_leaves_no_scratch_beside_it(shell: Shell, tmp_path: Path) -> None:
-    place = str(tmp_path / "out")
+    files = sorted((shell.mirror.root / "images" / "training").rglob("*.jpg"))
+    hidden = [file.rename(file.with_suffix(".hidden")) for file in files]
+    try:
+        shell.run("export", "girls", "-f", "imagefolder", "--all-pixels", "--to", str(tmp_path / "out"), code=1)
+    finally:
+        for file in hidden:
+            file.rename(file.with_suffix(".jpg"))
 
-    assert "no vectors" in shell.run("export", "girls", "-f", "clip_retrieval", "--to", place, code=1)
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("clip_retrieval",), "there are no vectors; build them: dataset-assets rebuild --assets clip_embeddings"),
+        (("ids", "--captions", "nope"), "captions: there is no origin 'nope'; there are: none"),
+        (("ids", "--tags", "published"), "no source has published tags"),
+    ],
+)
+def test_an_export_that_asks_for_what_no_table_has_is_refused_before_it_is_begun(
+    shell: Shell, tmp_path: Path, asked: tuple[str, ...], said: str
+) -> None:
+    output = shell.run("export", "girls", "-f", *asked, "--to", str(tmp_path / "out"), code=1)
+
+    assert said in output
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_meant_is_said_in_a_line(shell: Shell, tmp_path: Path) -> None:

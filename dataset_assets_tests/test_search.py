@@ -200,3 +200,37 @@ def test_a_grid_does_without_images_whose_file_is_gone_or_broken(mirror: Mirror)
 def test_a_query_that_cannot_be_read_is_refused(built: Mirror) -> None:
     with pytest.raises(TagQueryError):
         search.find(built.config, "(1girl")
+
+
+def unbuild(mirror: Mirror, name: str, *cells: Cell) -> None:
+    """As if a table had never been built."""
+    for cell in cells:
+        for folder in ("tables", "_checksums"):
+            shutil.rmtree(mirror.root / folder / name / cell.folder)
+
+
+def test_tags_that_were_never_built_are_no_answer_of_no_images(mirror: Mirror) -> None:
+    unbuild(mirror, "tag_index", CELL)
+    unbuild(mirror, "tag_metadata", CELL)
+    why = (
+        "danbooru|2006: tag_metadata is not built, so tags cannot be searched; `dataset-assets rebuild "
+        "--source danbooru --years 2006 --assets tag_metadata` makes it"
+    )
+    for query in ("1girl", "-1girl", "gentags:>1"):
+        with pytest.raises(search.SearchError) as refused:
+            search.find(mirror.config, query, ["danbooru"], [2006])
+        assert str(refused.value) == why
+        others = search.find(mirror.config, query)
+        assert others.notes == [why]
+        assert {image_id.split("-")[1][0] for image_id in others.image_ids()} <= {"5", "7"}
+    assert search.find(mirror.config, "score:7", ["danbooru"], [2006]).count == 3, "this needs no tags"
+
+
+def test_a_condition_over_columns_that_were_never_built_is_no_answer_of_no_images(mirror: Mirror) -> None:
+    with pytest.raises(search.SearchError, match="image_scores, near_duplicates are not built, so the columns of --wh"):
+        search.find(mirror.config, "", where="split_key > 5 or aesthetic_score > 0")
+    unbuild(mirror, "raw_images", CELL)
+    found = search.find(mirror.config, "", ["danbooru"], where="file_size > 1")
+    assert [note.partition(",")[0] for note in found.notes] == ["danbooru|2006: raw_images is not built"]
+    assert found.count == 6
+    assert search.find(mirror.config, "", ["danbooru"], where="score > 1").count == 9

@@ -19,6 +19,7 @@ from dataset_assets.cli import app
 from dataset_assets.config import ConfigError, load_config
 from dataset_assets.domain.schemas import IMAGE_FACTS, IMAGE_METADATA, RAW_IMAGES, TAG_METADATA, Table
 from dataset_assets.domain.selection import PUBLIC_COLUMNS, WhereError, where_expression
+from dataset_assets.domain.wording import counted
 from dataset_assets.storage.tables import Cell, Tables
 
 SETTINGS = """
@@ -298,7 +299,7 @@ def test_x12_a_mistake_is_refused_with_words_that_help(mistake: str, said: str, 
     [("title = 'a'", 1), ("title <> 'a'", 1), ("title is null", 1), ("not title = 'a'", 1), ("false", 0), ("true", 3)],
 )
 def test_x12_what_is_not_known_is_neither_true_nor_false(where: str, images: int, attacked: Path) -> None:
-    assert found(where).splitlines()[-1] == f"{images} images"
+    assert found(where).splitlines()[-1] == counted(images, "image")
 
 
 LARGEST = [

@@ -15,6 +15,7 @@ from dataset_assets.compute.update import fingerprint
 from dataset_assets.config import DatasetConfig, License
 from dataset_assets.domain import schemas, selection
 from dataset_assets.domain.image_scores import IMAGE_SCORES
+from dataset_assets.domain.wording import counted
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.tables import Staged
@@ -162,6 +163,6 @@ def _plot(funnel: pl.DataFrame) -> dg.MetadataValue[Any]:
     """The funnel as a picture within the event."""
     from dataset_assets.domain.funnel_plot import funnel_plot
 
-    title = f"{funnel['left'][-1]:,} of {funnel['left'][0]:,} images"
+    title = f"{funnel['left'][-1]:,} of {counted(funnel['left'][0], 'image')}"
     plot = base64.b64encode(funnel_plot(funnel, title)).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{plot})")

@@ -58,14 +58,9 @@ def picture_hashes(
     """What tells duplicates of a source's images, gathered from its years: one row per decoded image."""
     cell = cell_of(context)
     compares = dataset.config.near_duplicates.min_cosine is not None
-    embeddings = dataset.tables.scan_all(CLIP, cells_of(dataset, CLIP, str(cell.source))) if compares else None
+    embeddings = dataset.tables.scan_all(CLIP, dataset.cells_of(CLIP, cell.source)) if compares else None
     rows = picture_hashes_of(image_facts, families, embeddings)
     return dataset.result(context, dataset.tables.stage(PICTURE_HASHES, cell, rows))
-
-
-def cells_of(dataset: Dataset, name: str, source: str) -> list[Cell]:
-    """The partitions of a table that exist, of one source."""
-    return [cell for cell in dataset.tables.cells(name) if cell.source == source]
 
 
 def near_duplicates(
@@ -104,7 +99,8 @@ def similar_images(dataset: Dataset, least: float, image_ids: pl.Series) -> "Vec
     from dataset_assets.domain.duplicates import NO_LIKES
 
     wanted = pl.DataFrame({"image_id": image_ids}).with_row_index("place").lazy()
-    scans = [pl.scan_parquet(file, hive_partitioning=False) for file in dataset.tables.files(CLIP)]
+    files = dataset.tables.files(CLIP, dataset.cells_of(CLIP))
+    scans = [pl.scan_parquet(file, hive_partitioning=False) for file in files]
     models = {row for scan in scans for row in scan.select("recipe").unique().collect()["recipe"]}
     if len(models) > 1:
         names = ", ".join(sorted(str(model) for model in models))
@@ -151,7 +147,7 @@ def _counted(rows: pl.DataFrame) -> dict[str, Any]:
 
 def _largest_groups(dataset: Dataset, staged: Staged, rows: pl.DataFrame) -> dict[str, Any]:
     """A look at the largest groups of images that are not merely equal, the leader of each first."""
-    prepared = dataset.tables.scan_all("training_images")
+    prepared = dataset.tables.scan_all("training_images", dataset.cells_of("training_images"))
     groups = rows.filter(pl.col("kind").is_in(("perceptual", "semantic"))).select("group_id", "group_size").unique()
     shown = groups.sort(-pl.col("group_size"), "group_id").head(SHOWN_GROUPS).with_row_index("place")
     if prepared is None or shown.is_empty():

@@ -122,5 +122,5 @@ def _side_table(
 def _images(dataset: Dataset, cell: Cell) -> dict[str, str]:
     """The content of a source's `image_metadata`, by year."""
     name = "image_metadata"
-    cells = [found for found in dataset.tables.cells(name) if found.source == cell.source]
+    cells = dataset.cells_of(name, cell.source)
     return {str(found): commit.sha256 for found in cells if (commit := dataset.tables.commit_of(name, found))}

@@ -39,6 +39,7 @@ TRAINING_VERSION = f"2-{PILLOW}-{_release('pyvips-binary')}-{_release('simplejpe
 FACTS = "What each image really is, found by decoding it whole: one row per stored raw image."
 TRAINING = "Images as a trainer wants them, upright, sRGB, opaque, fitted into a box: one row per stored raw image."
 # What tells where an image lies, and what is claimed of it.
+MISSING = "missing"  # how the key of an image without a file begins
 LOCATED_BY = ("image_id", "post_id", "page", "file_ext", "file_name", "file_url", "md5", "is_banned")
 
 
@@ -109,7 +110,8 @@ def raw_images(
         return dataset.result(context, fetched, states(dataset.tables, fetched.staged))
     marks = (pl.col(mark).cast(pl.String).fill_null("-") for mark in ("size", "mtime_ns", "md5"))
     key = pl.format("{} {} {} {}", "location", *marks)
-    inputs = located.with_columns(input_key=pl.coalesce(kept_out_key(), key.fill_null("missing")))
+    lacking = pl.format(f"{MISSING} {{}}", "problem") if "problem" in located.columns else pl.lit(None, pl.String)
+    inputs = located.with_columns(input_key=pl.coalesce(kept_out_key(), key, lacking, pl.lit(MISSING)))
     recipe = Recipe(
         parts={"version": RAW_VERSION, "store": source.store},
         function=image_work.TakeIn(dataset.blobs, source.store, blocked=blocked),
@@ -128,7 +130,7 @@ def _is_settled() -> pl.Expr:
     kept out for its hash is made again until its image is known to be kept out, and when that was lifted.
     """
     is_kept_out = pl.col("input_key").str.starts_with(TAKEN_DOWN)
-    is_settled = (pl.col("state") != "pending") | (pl.col("input_key") == "missing")
+    is_settled = (pl.col("state") != "pending") | pl.col("input_key").str.starts_with(MISSING)
     return is_settled & (pl.col("reason").ne_missing(REASON) | is_kept_out)
 
 

@@ -16,6 +16,7 @@ from dataset_assets.assets.tags import DUMP, RELATIONS, consequences_of, stage_r
 from dataset_assets.compute.update import fingerprint
 from dataset_assets.domain.schemas import IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Table
 from dataset_assets.domain.tag_decisions import TAG_DECISIONS, in_effect
+from dataset_assets.domain.wording import counted
 from dataset_assets.resources import Dataset, cell_of, say
 from dataset_assets.sources import Adapter, adapters
 from dataset_assets.sources.shared_tables import image_frames, tag_frames
@@ -116,7 +117,7 @@ def read_source(context: dg.AssetExecutionContext, dataset: Dataset) -> Iterator
         rejected = pl.concat([unreadable, bad_relations, adapter.orphans(source, listed, files)])
     for year, (records, _) in sorted(present.years.items()):
         if year not in source.years:
-            say(context)(f"{name}: {records:,} records of {year}, which is none of its years")
+            say(context)(f"{name}: {counted(records, 'record')} of {year}, which is none of its years")
     gone = records_and_versions(_file_of(dataset, vanished))
     for year, version in declared_versions(present.years, source.years, gone).items():
         tags = {"dagster/data_version": version}
@@ -157,7 +158,7 @@ def _read(dataset: Dataset, adapter: Adapter, cell: Cell, report: Callable[[str]
     recipe = fingerprint({"adapter": SNAPSHOT_VERSION, "export": adapter.fingerprint(source)})
     commit = tables.commit_of("source_snapshot", cell)
     if commit is not None and commit.recipe == recipe:
-        report(f"source_snapshot {cell}: the export is unchanged, {commit.rows:,} records")
+        report(f"source_snapshot {cell}: the export is unchanged, {counted(commit.rows, 'record')}")
         of_records = (pl.col("reason") != "orphan_file") & ~pl.col("file").str.starts_with(DUMP)
         return tables.unchanged(adapter.SNAPSHOT, cell), tables.scan(REJECTED_RECORDS, cell).filter(
             of_records

@@ -9,6 +9,7 @@ import polars as pl
 
 from dataset_assets.assets import release_writing
 from dataset_assets.assets.releases import FILES
+from dataset_assets.domain.wording import counted
 from dataset_assets.exports import release as releases
 from dataset_assets.exports.members import CannotExport, MemberLost, Members
 from dataset_assets.exports.target import Target
@@ -141,5 +142,5 @@ def withdraw(dataset: Dataset, name: str, reason: str, say: Callable[[str], None
     for done, file in enumerate(gone, 1):
         root.remove(file)
         if done % SHOWN == 0:
-            say(f"{done:,} of {len(gone):,} files removed")
+            say(f"{done:,} of {counted(len(gone), 'file')} removed")
     return len(gone)

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from dataset_assets.assets.release_inputs import lacking
 from dataset_assets.assets.releases import FILES, NOTES, TAGS, members_in, members_table, read_built
 from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.annotations import CAPTIONS
@@ -103,8 +104,8 @@ def members_from(dataset: Dataset, release: Release, parts: Sequence[pl.LazyFram
     parts: plain scans, for they are read a slice at a time, and a slice of a filtered scan reads all before it.
     """
     takes = set(release.formats)
-    embeddings = dataset.tables.scan_all(CLIP) if takes & {"clip_retrieval", "pd12m"} else None
-    notes = dataset.tables.scan_all(NOTES) if "coco" in takes else None
+    embeddings = dataset.tables.scan_all(CLIP, dataset.cells_of(CLIP)) if takes & {"clip_retrieval", "pd12m"} else None
+    notes = dataset.tables.scan_all(NOTES, dataset.cells_of(NOTES)) if "coco" in takes else None
     return Members(
         parts=parts,
         read_path=reader(dataset.blobs),
@@ -140,8 +141,10 @@ def export(
 ) -> Mapping[str, Any]:
     """Write a subset as it is now in some formats; returns the manifest.
 
-    Raises: CannotRelease when the file of a member is gone; dg.Failure when a table is not built.
+    Raises: CannotRelease when the file of a member is gone, or it asks for what no table has; dg.Failure when a table
+    is not built.
     """
+    _require_inputs(dataset, release)
     with dataset.tables.scratch_parquet() as file:
         rows = _gathered_now(dataset, subset, release, file)
         members = members_from(dataset, release, [rows])
@@ -150,6 +153,12 @@ def export(
             return releases.write_release(members, plan, target, say)
         except CannotExport as error:
             raise CannotRelease(f"{error}{_advice(error)}") from None
+
+
+def _require_inputs(dataset: Dataset, release: Release) -> None:
+    """Raises: CannotRelease when it asks for what no table has."""
+    if said := lacking(dataset, release):
+        raise CannotRelease("; ".join(said))
 
 
 def _gathered_now(dataset: Dataset, name: str, release: Release, file: Path) -> pl.LazyFrame:
@@ -164,6 +173,7 @@ def _write_new(
     dataset: Dataset, name: str, members: Members, key: str, target: Target, say: Callable[[str], None]
 ) -> Made:
     release = dataset.config.releases[name]
+    _require_inputs(dataset, release)
     plan = plan_of(name, release, key, _stated(dataset, release, members))
     try:
         manifest = releases.write_release(members, plan, target, say)
@@ -235,7 +245,7 @@ def _source(config: DatasetConfig, name: str) -> dict[str, Any]:
 
 def _recipes(dataset: Dataset, table: str, sources: Sequence[str]) -> list[str]:
     """Fingerprints of the code and settings that made a table's rows; of one made as a whole, of its partitions."""
-    cells = [cell for cell in dataset.tables.cells(table) if cell.source in sources]
+    cells = [cell for cell in dataset.cells_of(table) if cell.source in sources]
     scans = [pl.scan_parquet(dataset.tables.file(table, cell), hive_partitioning=False) for cell in cells]
     if not scans or "recipe" not in scans[0].collect_schema():
         return sorted({commit.recipe for commit in dataset.tables.commits(table, cells) if commit and commit.recipe})

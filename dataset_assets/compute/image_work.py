@@ -40,8 +40,9 @@ PREPARED_FACTS = (
 class TakeIn:
     """Reads the file of each listed image, says what it is, and keeps it in the way that the source asks for.
 
-    Rows: image_id, location (null = not there), size, claimed md5 and file_ext, taken_down (why it is not even read;
-    null = it is). Results: columns of `raw_images`. A file of blocked hashes is read, and not kept.
+    Rows: image_id, location (null = not there), problem (why a file of its name is not read, where that is known),
+    size, claimed md5 and file_ext, taken_down (why it is not even read; null = it is). Results: columns of
+    `raw_images`. A file of blocked hashes is read, and not kept.
     """
 
     blobs: Blobs
@@ -60,7 +61,8 @@ class TakeIn:
         if row.get("taken_down") is not None:
             return kept_out(row)
         if location is None:
-            return _not_stored(row, "pending", "file_missing", "the source has no file for this image")
+            problem = row.get("problem") or "the source has no file for this image"
+            return _not_stored(row, "pending", "file_missing", problem)
         try:
             data = self.blobs.outside.read(location, self.max_bytes)
         except archives.LocationMissing as error:

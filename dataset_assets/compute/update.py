@@ -15,6 +15,7 @@ import polars as pl
 from dataset_assets.compute.engine import Engine, Loss, Row, RowFunction
 from dataset_assets.compute.next_rows import NextRows
 from dataset_assets.domain.schemas import Table
+from dataset_assets.domain.wording import counted
 from dataset_assets.storage.durable import scratch_file
 from dataset_assets.storage.root import opened
 from dataset_assets.storage.shards import Shards
@@ -290,9 +291,8 @@ class Progress:
     def finish(self) -> None:
         if self.total:
             seconds = self.clock() - self.began
-            self.say(
-                f"{self.what}: {self.done:,} rows in {_duration(seconds)}, {self.done / max(seconds, 1e-9):,.0f} rows/s"
-            )
+            rate = self.done / max(seconds, 1e-9)
+            self.say(f"{self.what}: {counted(self.done, 'row')} in {_duration(seconds)}, {rate:,.0f} rows/s")
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from dataset_assets.domain.member_changes import ALL_CHANGES
 from dataset_assets.domain.plain_text import in_bytes, printable, shown, signed, table
 from dataset_assets.domain.release_diff import ReleaseDiff
 from dataset_assets.domain.release_diff_sums import ASPECTS
+from dataset_assets.domain.wording import counted
 
 TOTALS = {
     "images": "images",
@@ -33,7 +34,10 @@ def headline(diff: ReleaseDiff) -> str:
     """
     by = {what: after - before for what, before, after in diff.totals.iter_rows()}
     new = diff.name_count("tag", "new")
-    return f"{by['images']:+,} images, {signed(by['bytes'], in_bytes)}, {by['tags']:+,} tags, {new:+,} new tags"
+    return (
+        f"{counted(by['images'], 'image', signed=True)}, {signed(by['bytes'], in_bytes)}, "
+        f"{counted(by['tags'], 'tag', signed=True)}, {counted(new, 'new tag', signed=True)}"
+    )
 
 
 def summary(diff: ReleaseDiff) -> str:
@@ -52,7 +56,7 @@ def leaks(diff: ReleaseDiff) -> list[str]:
     """A line for each way from one split to another: what was learnt from may now be tested on."""
     moved = diff.moves.filter((pl.col("aspect") == "split") & pl.col("before").is_not_null())
     return [
-        f"{row['images']:,} images moved from {row['before']} to {row['after'] or 'no split'}"
+        f"{counted(row['images'], 'image')} moved from {row['before']} to {row['after'] or 'no split'}"
         for row in moved.iter_rows(named=True)
     ]
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from dataset_assets.domain.wording import counted
+
 _STYLE = """
 body{margin:24px;font:14px/1.4 system-ui,sans-serif;background:#f6f5f2;color:#222}
 main{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:16px}
@@ -32,7 +34,8 @@ def result_page(title: str, results: Sequence[Result], notes: Sequence[str] = ()
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{said}"
-        f"<p>{len(results)} images</p><main>{''.join(_figure(result) for result in results)}</main></body></html>\n"
+        f"<p>{counted(len(results), 'image')}</p><main>"
+        f"{''.join(_figure(result) for result in results)}</main></body></html>\n"
     )
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from dataset_assets.domain.members import MEMBERS
 from dataset_assets.domain.membership import held_back
 from dataset_assets.domain.schemas import Column, Table
+from dataset_assets.domain.wording import counted
 from dataset_assets.exports.formats import FORMATS, Settings
 from dataset_assets.exports.members import Members
 from dataset_assets.exports.target import FINISHED, Target, Written
@@ -132,7 +133,7 @@ def _written(
     members: Members, name: str, plan: Plan, target: Target, say: Callable[[str], None]
 ) -> Iterator[pl.DataFrame]:
     allowed = may_leave(members, name, all_pixels=plan.all_pixels)
-    say(f"{plan.settings.name}: writing {name}, {allowed.count():,} members")
+    say(f"{plan.settings.name}: writing {name}, {counted(allowed.count(), 'member')}")
     files = FORMATS[name].write(allowed, target, plan.settings)
     while some := list(islice(files, FILES_AT_ONCE)):
         yield _frame(some, name)
@@ -227,7 +228,7 @@ def verify(target: Target, say: Callable[[str], None]) -> Iterator[Damage]:
         if (found := _damage_of(root.size(name), root.has_content, name, size, sha256)) is not None:
             yield found
         if done % FILES_AT_ONCE == 0:
-            say(f"{done:,} of {files.height:,} files read")
+            say(f"{done:,} of {counted(files.height, 'file')} read")
     yield from (Damage(name, "not of this release") for name in root.names("") if name not in known)
 
 

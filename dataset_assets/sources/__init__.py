@@ -49,7 +49,8 @@ class Adapter(Protocol):
 
         `files` are those of a bucket or of archives (see `storage.listings`); null = the source finds its own.
         Returns: image_id, location (a path, `archive!member` or `s3://bucket/key`; null = not there), size and mtime_ns
-        of that file (null = not known before it is read).
+        of that file (null = not known before it is read); perhaps `problem`, why a file that has the image's name is
+        not read, such as a link that leads elsewhere.
         """
 
     def orphans(self, source: Any, snapshot: pl.LazyFrame, files: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -16,8 +16,11 @@ import polars as pl
 from dataset_assets.domain.identity import bucket
 from dataset_assets.domain.schemas import REJECTED_RECORDS
 from dataset_assets.sources.json_lines import printable
+from dataset_assets.sources.links import LEADS_OUT, link_problem
 
-_LOCATED = pl.Schema({"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64})
+_LOCATED = pl.Schema(
+    {"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "problem": pl.String}
+)
 _IMAGE_NAME = re.compile(r"([1-9][0-9]{0,18})\.[A-Za-z0-9]{1,16}", re.ASCII)
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}", re.ASCII)
 _BUCKETS = 1000
@@ -35,17 +38,21 @@ def locate_images(folder: Path, listed: pl.DataFrame) -> pl.DataFrame:
     """Where the image of each row of `image_metadata` lies; see `Adapter.locate`.
 
     That is ID.EXT with the claimed extension, else with the first other by name, in the bucket of the id. A link that
-    leads out of the folder is no file of the tree. Raises: OSError when the disk fails.
+    leads out of the folder is no file of the tree: it could name any file of this machine.
+    Returns: with `problem`, why a file that has the image's name is not read. Raises: OSError when the disk fails.
     """
     ids, extensions = listed["post_id"].to_list(), listed["file_ext"].to_list()
     buckets = [bucket(post_id) for post_id in ids]
     found: list[Found | None] = [None] * len(ids)
+    problems: list[str | None] = [None] * len(ids)
     for name, rows in groupby(sorted(range(len(ids)), key=buckets.__getitem__), key=buckets.__getitem__):
         files = _Bucket(folder, name)
         for row in rows:
             found[row] = files.image(ids[row], extensions[row])
+            problems[row] = files.problem(ids[row]) if found[row] is None else None
     places = [
-        (image_id, *(place or (None, None, None))) for image_id, place in zip(listed["image_id"], found, strict=True)
+        (image_id, *(place or (None, None, None)), problem)
+        for image_id, place, problem in zip(listed["image_id"], found, problems, strict=True)
     ]
     return pl.DataFrame(places, schema=_LOCATED, orient="row")
 
@@ -68,7 +75,7 @@ class _Bucket:
     """The images in one folder of the tree."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
+        self._folder, self._name = folder, name
         self._path = os.path.join(folder, name)
         self._is_there = os.path.isdir(self._path) and _is_inside(self._path, folder)
 
@@ -78,6 +85,14 @@ class _Bucket:
         if claimed and _EXTENSION.fullmatch(claimed) and (found := self._find(f"{post_id}.{claimed}")):
             return found
         return next(filter(None, map(self._find, self._names.get(post_id, ()))), None)
+
+    def problem(self, post_id: str) -> str | None:
+        """Why a file named after a post is not read: it, or the bucket, is a link that is not followed."""
+        if os.path.islink(self._path) and not self._is_there:
+            return link_problem(self._name, self._path)
+        if self._is_there and (name := self._links.get(post_id)):
+            return link_problem(f"{self._name}/{name}", os.path.join(self._path, name))
+        return None
 
     def image_name(self, post_id: str, claimed: str | None) -> str:
         """The name of an image that is there, by the folder's list alone."""
@@ -95,6 +110,13 @@ class _Bucket:
                 return None
             raise
         return Found(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    @cached_property
+    def _links(self) -> dict[str, str]:
+        """The links that have an image's name, by id, the first of each."""
+        entries = reversed(_entries(self._path))
+        names = [entry.name for entry in entries if entry.is_symlink() and _IMAGE_NAME.fullmatch(entry.name)]
+        return {name.partition(".")[0]: printable(name) for name in names}
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
@@ -126,7 +148,7 @@ class _Records:
 def _orphans_at(folder: Path, entry: os.DirEntry[str], records: _Records) -> Iterator[tuple[str, str]]:
     """The orphans at an entry of the folder and below it: (path within the folder, why)."""
     if not _is_inside(entry.path, folder):
-        yield entry.name, "a link that leads out of the folder"
+        yield entry.name, LEADS_OUT
     elif not os.path.isdir(entry.path):
         yield entry.name, "lies in no bucket"
     elif re.fullmatch("0[0-9]{3}", entry.name):
@@ -142,7 +164,7 @@ def _orphans_in_bucket(folder: Path, name: str, records: _Records) -> Iterator[t
         if entry.is_dir(follow_symlinks=False):
             yield from ((file, "lies in a folder within a bucket") for file in _files_below(entry.path, path))
         elif not _is_inside(entry.path, folder):
-            yield path, "a link that leads out of the folder"
+            yield path, LEADS_OUT
         elif not _is_image(entry):
             yield path, "no file named ID.EXT"
         elif int(post_id) not in extensions:

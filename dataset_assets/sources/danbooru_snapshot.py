@@ -13,6 +13,7 @@ import polars as pl
 
 from dataset_assets.domain.identity import image_id
 from dataset_assets.domain.schemas import REJECTED_RECORDS
+from dataset_assets.domain.wording import counted
 from dataset_assets.sources import ReadReport
 from dataset_assets.sources.danbooru_fields import SNAPSHOT
 from dataset_assets.sources.danbooru_pieces import write_sorted
@@ -41,7 +42,8 @@ def write_snapshot(name: str, files: Sequence[Path], into: Path, say: Callable[[
         reading.write(dropped, Path(scratch) / "snapshot.parquet")
         (Path(scratch) / "snapshot.parquet").replace(into)
     records, rejected = reading.records - dropped.height, reading.rejected()
-    say(f"{name}: {records:,} records, {rejected.height:,} lines rejected{reading.about_unreadable()}")
+    rejects = f"{counted(rejected.height, 'line')} rejected{reading.about_unreadable()}"
+    say(f"{name}: {counted(records, 'record')}, {rejects}")
     return ReadReport(records, rejected)
 
 

@@ -1,6 +1,7 @@
 """Scrapes of Pixiv by gallery-dl: images with a `.json` sidecar beside each, in a folder or inside zip archives."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from dataset_assets.sources.gallery_dl_files import (
     places,
 )
 from dataset_assets.sources.gallery_dl_sidecars import MAX_SIDECAR_BYTES, BadSidecar, parse_sidecar
+from dataset_assets.sources.links import link_problem
 
 __all__ = ["SNAPSHOT", "fingerprint", "image_metadata", "locate", "orphans", "read_snapshot", "tag_metadata"]
 
@@ -37,7 +39,9 @@ POPULARITY_TAG = r"^.+?\d+users入り$"
 
 _RATING_WORDS = {0: "General", 1: "R-18", 2: "R-18G"}  # of x_restrict
 _RATINGS = {"General": "general", "R-18": "explicit", "R-18G": "explicit"}
-_LOCATED = pl.Schema({"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64})
+_LOCATED = pl.Schema(
+    {"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "problem": pl.String}
+)
 
 
 def fingerprint(source: GalleryDlSource) -> str:
@@ -171,10 +175,17 @@ def locate(source: GalleryDlSource, listed: pl.DataFrame, files: pl.DataFrame | 
     Raises: DamagedExport when an archive is not whole; OSError when the disk fails.
     """
     names = listed["file_name"]
-    found = _locations(base(source), names.drop_nulls())
-    lying = [found.get(name, (None, None, None)) for name in names]
+    start = base(source)
+    found = _locations(start, names.drop_nulls())
+    lying = [(*found[name], None) if name in found else (None, None, None, _problem(start, name)) for name in names]
     rows = [(image_id, *place) for image_id, place in zip(listed["image_id"], lying, strict=True)]
     return pl.DataFrame(rows, schema=_LOCATED, orient="row")
+
+
+def _problem(start: Path, name: str | None) -> str | None:
+    """Why a file that has an image's name is not read: it is a link."""
+    path = None if name is None else os.path.join(start, name)
+    return link_problem(str(name), path) if path is not None and os.path.islink(path) else None
 
 
 def _locations(start: Path, names: Iterable[str]) -> dict[str, Found]:

@@ -15,6 +15,7 @@ from dataset_assets.config import GalleryDlSource
 from dataset_assets.domain.archive_members import DAMAGE, is_damage, member_location, sort_out, split_location
 from dataset_assets.domain.tar_members import sort_out_tar
 from dataset_assets.sources import DamagedExport
+from dataset_assets.sources.links import LEADS_OUT
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".zip", ".mp4", ".webm"))
 
@@ -232,7 +233,7 @@ def find(folder: Path, name: str) -> Found | str:
     if not stat.S_ISREG(status.st_mode):
         return "no regular file; links to folders are not followed"
     if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        return "a link that leads out of the folder"
+        return LEADS_OUT
     return Found(path, status.st_size, status.st_mtime_ns)
 
 

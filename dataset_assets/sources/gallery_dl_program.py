@@ -17,6 +17,7 @@ from threading import Thread
 from typing import IO, Any, Literal
 
 from dataset_assets.config import Scrape
+from dataset_assets.domain.wording import counted
 from dataset_assets.sources import program_guard
 
 SECONDS_BETWEEN_REPORTS = 5.0
@@ -193,7 +194,7 @@ def _wait(
             if now - reported >= SECONDS_BETWEEN_REPORTS:
                 reported = now
                 rate = run.files / (now - began)
-                fetched = f"{run.files:,} files, {run.bytes / 1e6:,.1f} MB, {rate:.1f} files/s"
+                fetched = f"{counted(run.files, 'file')}, {run.bytes / 1e6:,.1f} MB, {rate:.1f} files/s"
                 say(f"gallery-dl: {fetched}, {run.skipped:,} known before")
         else:
             return None

@@ -10,6 +10,7 @@ import polars as pl
 
 from dataset_assets.domain.schemas import REJECTED_RECORDS
 from dataset_assets.sources.gallery_dl_files import IMAGE_SUFFIXES, Found, find
+from dataset_assets.sources.links import LEADS_OUT, NOT_FOLLOWED
 
 FILES_PER_BATCH = 65_536
 SUFFIXES = IMAGE_SUFFIXES | {".tif", ".tiff", ".bmp", ".jfif", ".jxl", ".heic"}  # scans come as what Pixiv refuses
@@ -39,7 +40,7 @@ def locate_images(folder: Path | None, listed: pl.DataFrame, stem: str) -> pl.Da
 
     `stem` is a pattern of file names without extension, with a group that is the post's id. Of the files for one image
     the first counts, in the order of their own names.
-    Returns: image_id, location, size, mtime_ns, in the order of `listed`.
+    Returns: image_id, location, size, mtime_ns and why a file of its name is not read, in the order of `listed`.
     """
     if folder is None:
         return listed.select(
@@ -51,8 +52,19 @@ def locate_images(folder: Path | None, listed: pl.DataFrame, stem: str) -> pl.Da
 def locate_among(files: pl.DataFrame, listed: pl.DataFrame, stem: str) -> pl.DataFrame:
     """The same among the files of a listing (name, location, size, mtime_ns, problem)."""
     found = _first_of_each(_readable(files, stem))
-    rows = listed.select("image_id", "post_id").join(found, on="post_id", how="left", maintain_order="left")
-    return rows.select(*LOCATED)
+    rows = listed.select("image_id", "post_id").join(
+        found.drop("problem"), on="post_id", how="left", maintain_order="left"
+    )
+    told = rows.join(_unread(files, stem), on="post_id", how="left", maintain_order="left")
+    return told.select(*LOCATED, problem=pl.when(pl.col("location").is_null()).then("problem"))
+
+
+def _unread(files: pl.DataFrame, stem: str) -> pl.DataFrame:
+    """Why a file named after a post is not read, of posts that have such a one: post_id, problem."""
+    unread = files.filter(pl.col("problem").is_not_null()).with_columns(post_id=_post_id(stem)).drop_nulls("post_id")
+    is_link = pl.col("problem") == LEADS_OUT
+    said = pl.when(is_link).then(pl.format(NOT_FOLLOWED, "name")).otherwise(pl.format("{}: {}", "name", "problem"))
+    return _first_of_each(unread).select("post_id", problem=said)
 
 
 def locate_urls(listed: pl.DataFrame) -> pl.DataFrame:

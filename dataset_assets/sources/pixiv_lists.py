@@ -12,6 +12,7 @@ import polars as pl
 from dataset_assets.config import PixivListsSource
 from dataset_assets.domain.identity import image_id
 from dataset_assets.domain.schemas import IMAGE_ID, IMAGE_METADATA, REJECTED_RECORDS, TAG_METADATA, Column, Table
+from dataset_assets.domain.wording import counted
 from dataset_assets.sources import ReadReport
 from dataset_assets.sources.local_files import (
     fingerprint_of,
@@ -86,7 +87,8 @@ def read_snapshot(name: str, source: PixivListsSource, into: Path, say: Callable
     ).sort(SNAPSHOT.sorted_by)
     snapshot.write_parquet(into, compression="zstd", compression_level=3)
     rejected = pl.concat([rejected, rejected_pairs]).sort(REJECTED_RECORDS.sorted_by)
-    say(f"{name}: {snapshot.height:,} ids, {popular.height:,} of them popular; {rejected.height:,} lines rejected")
+    ids = f"{counted(snapshot.height, 'id')}, {popular.height:,} of them popular"
+    say(f"{name}: {ids}; {counted(rejected.height, 'line')} rejected")
     return ReadReport(snapshot.height, rejected)
 
 

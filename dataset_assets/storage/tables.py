@@ -57,6 +57,7 @@ class Commit:
     """The record of a partition's last write, kept beside it as `_checksums/.../data.json`.
 
     history: the file that tells which run made each row; empty = the one that has the partition's name.
+    gathered: of a table over years or sources, those that it was made of; empty = of one cell, or not known.
     """
 
     sha256: str
@@ -66,6 +67,7 @@ class Commit:
     written_at: str
     recipe: str
     history: str = ""
+    gathered: str = ""
 
     @property
     def data_version(self) -> str:
@@ -96,6 +98,7 @@ class Staged:
     computed_ids: pl.Series | None = None
     # What stood there when this was staged: a commit over anything else would undo another run's work.
     replaces: str | None = None
+    gathered: str = ""
 
     @property
     def data_version(self) -> str:
@@ -142,9 +145,9 @@ class Tables:
         """The partitions that exist, in order."""
         return sorted(cell for _, cell in self._partitions(f"tables/{name}", "data.parquet"))
 
-    def files(self, name: str) -> list[Path]:
-        """The files of all partitions that exist, in order."""
-        return self._root.each(partial(self.file, name), self.cells(name))
+    def files(self, name: str, cells: Iterable[Cell] | None = None) -> list[Path]:
+        """The files of all partitions that exist, or of these, in order."""
+        return self._root.each(partial(self.file, name), self.cells(name) if cells is None else cells)
 
     def scan(self, table: Table, cell: Cell) -> pl.LazyFrame:
         """One partition's rows; no rows where it was never made."""
@@ -271,9 +274,11 @@ class Tables:
                 raise _replaced(name, cell)
             if staged.file is not None and not self._is_in_place(staged, current):
                 current = self._replace(staged, staged.file, held, run_id, now or datetime.now(UTC))
-            elif current is not None and current.recipe != staged.recipe:
-                current = self._publish(staged, None, held, replace(current, recipe=staged.recipe))
-                if staged.table.keeps_before:
+            elif current is not None and (current.recipe, current.gathered) != (staged.recipe, staged.gathered):
+                made = replace(current, recipe=staged.recipe, gathered=staged.gathered)
+                is_by_new_recipe = current.recipe != staged.recipe
+                current = self._publish(staged, None, held, made)
+                if staged.table.keeps_before and is_by_new_recipe:
                     earlier.forget(self._root, self._folder("", name, cell))
             if current is None:
                 raise FileNotFoundError(self.shown(name, cell))
@@ -292,7 +297,8 @@ class Tables:
         name, cell, before = staged.table.name, staged.cell, _commit_in(held)
         if before is not None and staged.table.keeps_before and held.size == before.bytes:
             earlier.keep(self._root, self._folder("", name, cell), self.file(name, cell), asdict(before), made_at)
-        commit = Commit(staged.sha256, staged.bytes, staged.rows, run_id, made_at, staged.recipe, history)
+        recipe, gathered = staged.recipe, staged.gathered
+        commit = Commit(staged.sha256, staged.bytes, staged.rows, run_id, made_at, recipe, history, gathered)
         return self._publish(staged, file, held, commit)
 
     def _publish(self, staged: Staged, file: Path | None, held: Held, commit: Commit) -> Commit:

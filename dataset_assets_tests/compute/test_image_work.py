@@ -98,6 +98,12 @@ def test_a_missing_file_is_pending(tmp_path: Path, blobs: Blobs) -> None:
     assert take_in(blobs, listed(tmp_path / "gone.png"))["reason"] == "file_missing"
 
 
+def test_a_file_that_is_not_read_is_missing_and_says_why(blobs: Blobs) -> None:
+    row = take_in(blobs, {**listed(None), "problem": "0001/1.png is a symbolic link to nothing"})
+    assert (row["state"], row["reason"]) == ("pending", "file_missing")
+    assert row["detail"] == "0001/1.png is a symbolic link to nothing"
+
+
 def test_a_file_that_changes_while_it_is_read_is_pending(tmp_path: Path, blobs: Blobs) -> None:
     row = take_in(blobs, {**write(tmp_path, PNG), "size": 3})
 

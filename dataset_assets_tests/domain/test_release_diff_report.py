@@ -19,8 +19,8 @@ DIFF = release_diff(BEFORE, AFTER)
 def test_headline_is_what_the_page_of_danbooru2018_prints() -> None:
     added = members(member(1), member(2, tags=["general:new", "general:1girl"], size=413_000_000_000))
 
-    assert headline(release_diff(members(member(1)), added)) == "+1 images, +413 GB, +2 tags, +1 new tags"
-    assert headline(release_diff(added, members(member(1)))) == "-1 images, -413 GB, -2 tags, +0 new tags"
+    assert headline(release_diff(members(member(1)), added)) == "+1 image, +413 GB, +2 tags, +1 new tag"
+    assert headline(release_diff(added, members(member(1)))) == "-1 image, -413 GB, -2 tags, +0 new tags"
 
 
 def test_summary_tells_each_change() -> None:
@@ -29,7 +29,7 @@ def test_summary_tells_each_change() -> None:
 
 
 def test_a_move_from_train_to_test_is_a_warning() -> None:
-    assert leaks(DIFF) == ["1 images moved from train to test"]
+    assert leaks(DIFF) == ["1 image moved from train to test"]
     assert "Splits are not kept apart" in diff_page(DIFF, "a", "b")
     assert any(line.startswith("WARNING") for line in report(DIFF, "a", "b"))
     assert "WARNING" not in "\n".join(report(release_diff(BEFORE, BEFORE), "a", "b"))

@@ -29,9 +29,9 @@ def located(tree: Path, records: pl.DataFrame = RECORDS) -> dict[str, str | None
         image_id=pl.format("danbooru-{}-0", "id"), post_id=pl.col("id").cast(pl.String), file_ext="file_ext"
     )
     rows = locate_images(tree, listed)
-    assert rows.columns == ["image_id", "location", "size", "mtime_ns"]
+    assert rows.columns == ["image_id", "location", "size", "mtime_ns", "problem"]
     assert rows["image_id"].equals(listed["image_id"])
-    for location, size, mtime_ns in rows.drop("image_id").drop_nulls().rows():
+    for location, size, mtime_ns in rows.drop("image_id", "problem").drop_nulls().rows():
         assert (os.stat(location).st_size, os.stat(location).st_mtime_ns) == (size, mtime_ns)
     names = [location and Path(location).relative_to(tree).as_posix() for location in rows["location"]]
     return dict(zip(records["id"], names, strict=True))
@@ -126,6 +126,24 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_no_images(tree: Path) -> Non
     (tree / "0001" / "1001.gif").symlink_to("gone.gif")
     assert located(tree, RECORDS.head(2)) == {1: None, 1001: None}
     assert set(orphans(tree)) == {"0001/1.png", "0001/1001.gif", "0001/7.png"}
+
+
+def test_an_image_that_lacks_its_file_for_a_link_is_told_so(tree: Path) -> None:
+    put(tree.parent, "outside/1525146.jpg", "outside/5000000002.png")
+    put(tree, "0001/7.png")
+    (tree / "0001" / "1.webp").symlink_to("gone.png")
+    (tree / "0146").mkdir()
+    (tree / "0146" / "1525146.jpg").symlink_to(tree.parent / "outside" / "1525146.jpg")
+    (tree / "0002").symlink_to("../outside")
+    listed = RECORDS.select(
+        image_id=pl.format("danbooru-{}-0", "id"), post_id=pl.col("id").cast(pl.String), file_ext="file_ext"
+    )
+    said = dict(locate_images(tree, listed).select("image_id", "problem").iter_rows())
+    out = "is a symbolic link that leads out of the folder of images, and is not followed; put the file itself"
+    assert said["danbooru-1-0"] == "0001/1.webp is a symbolic link to nothing"
+    assert str(said["danbooru-1525146-0"]).startswith(f"0146/1525146.jpg {out}")
+    assert str(said["danbooru-5000000002-0"]).startswith(f"0002 {out}")
+    assert said["danbooru-1001-0"] is None, "there is nothing of its name"
 
 
 def test_tree_may_itself_be_a_link(tree: Path, tmp_path: Path) -> None:

@@ -56,7 +56,11 @@ class Scrape(NamedTuple):
 
     def located(self) -> dict[str, tuple[str | None, int | None, int | None]]:
         listed = gallery_dl.image_metadata(self.snapshot).collect()
-        return {row[0]: row[1:] for row in gallery_dl.locate(self.source, listed).iter_rows()}
+        return {row[0]: row[1:4] for row in gallery_dl.locate(self.source, listed).iter_rows()}
+
+    def problems(self) -> dict[str, str]:
+        found = gallery_dl.locate(self.source, gallery_dl.image_metadata(self.snapshot).collect())
+        return dict(found.select("image_id", "problem").drop_nulls().iter_rows())
 
     def orphans(self) -> dict[str, str]:
         found = gallery_dl.orphans(self.source, self.snapshot)
@@ -305,6 +309,8 @@ def test_links_are_followed_within_the_folder_and_refused_out_of_it(tmp_path: Pa
     assert scrape.reasons == dict.fromkeys(["6_p0.png", "broken.png", "loop.png", "others"], "unsafe_path")
     located = scrape.located()
     assert located["niji-6-0"] == (None, None, None)
+    [problem] = scrape.problems().values()
+    assert problem.startswith("6_p0.png is a symbolic link that leads out of the folder of images")
     assert located["niji-8-0"][1] == 6
 
 
@@ -355,6 +361,7 @@ def test_images_of_an_archive_that_is_gone_are_not_located(tmp_path: Path, into:
 def test_locating_nothing_gives_an_empty_frame(tmp_path: Path) -> None:
     found = gallery_dl.locate(source_of(tmp_path), IMAGE_METADATA.empty())
 
+    found = found.drop("problem")
     assert found.schema == {"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64}
     assert found.height == 0
 

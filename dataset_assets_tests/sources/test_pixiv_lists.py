@@ -34,6 +34,7 @@ class Lists(NamedTuple):
     def located(self) -> dict[str, str | None]:
         listed = pixiv_lists.image_metadata(self.snapshot.lazy()).collect()
         found = pixiv_lists.locate(self.source, listed)
+        found = found.drop("problem", strict=False)
         assert found.schema == {"image_id": pl.String, "location": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64}
         assert found["image_id"].to_list() == listed["image_id"].to_list()
         return dict(found.select("image_id", "location").iter_rows())
@@ -250,6 +251,9 @@ def test_links_out_of_the_folder_are_not_read(tmp_path: Path) -> None:
 
     assert lists.located() == {"pixiv-5-0": None}
     assert lists.orphans() == {"5_p0.png": "a link that leads out of the folder"}
+    listed = pixiv_lists.image_metadata(lists.snapshot.lazy()).collect()
+    [problem] = pixiv_lists.locate(lists.source, listed)["problem"]
+    assert problem.startswith("5_p0.png is a symbolic link that leads out of the folder of images")
 
 
 def test_the_fingerprint_changes_with_the_lists_and_not_with_the_images(tmp_path: Path) -> None:
