@@ -38,6 +38,7 @@ class Recipe:
     function: RowFunction
     lost: Callable[[Row, Loss], dict[str, Any]]
     rows_per_batch: int = 16
+    least_batches: int = 16  # of few rows, so that each worker has a part of them
     # Which rows may be carried over at all; the others, such as failed fetches, are tried again. None = every row.
     settled: pl.Expr | None = None
     # Bytes of a stored file by its path, None = it is gone: rows whose file is not as they say are made again.
@@ -46,6 +47,10 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         return fingerprint(self.parts)
+
+    def batch_of(self, rows: int) -> int:
+        """How many of so many rows go to a worker at once."""
+        return max(1, min(self.rows_per_batch, rows // self.least_batches))
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ def _compute(plan: _Plan, missing: pl.DataFrame, engine: Engine, say: Callable[[
     progress = Progress(f"{plan.name} {plan.cell}", missing.height, say)
     rows: list[dict[str, Any]] = []
     in_hand = _InHand()
-    for batch in engine.run(recipe.function, in_hand.batches(missing, recipe.rows_per_batch)):
+    for batch in engine.run(recipe.function, in_hand.batches(missing, recipe.batch_of(missing.height))):
         rows += batch.results + [recipe.lost(row, loss) for row, loss in batch.lost]
         progress.advance(len(batch.results) + len(batch.lost))
         if len(rows) >= ROWS_PER_SHARD:
@@ -237,7 +242,8 @@ def _compute_together(
         done.append(pl.Series("image_id", [row["image_id"] for row in of_first]))
         rows.clear()
 
-    for batch in engine.run(together, in_hand.batches(shared, min(plan.job.recipe.rows_per_batch for plan in plans))):
+    size = min(plan.job.recipe.batch_of(shared.height) for plan in plans)
+    for batch in engine.run(together, in_hand.batches(shared, size)):
         rows += batch.results
         progress.advance(len(batch.results) + len(batch.lost))
         if len(rows) >= ROWS_PER_SHARD:

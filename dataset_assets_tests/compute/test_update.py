@@ -58,11 +58,11 @@ class LosesSecondRow(InlineEngine):
             yield Batch(index, function([rows[0]]), [(row, "worker_died") for row in rows[1:]])
 
 
-def recipe(function: RowFunction, version: str = "1", settled: pl.Expr | None = None) -> Recipe:
+def recipe(function: RowFunction, version: str = "1", settled: pl.Expr | None = None, least_batches: int = 1) -> Recipe:
     def lost(row: Row, loss: str) -> dict[str, Any]:
         return {"image_id": row["image_id"], "error": loss}
 
-    return Recipe({"version": version}, function, lost, rows_per_batch=2, settled=settled)
+    return Recipe({"version": version}, function, lost, rows_per_batch=2, least_batches=least_batches, settled=settled)
 
 
 def words(*given: str) -> pl.DataFrame:
@@ -197,6 +197,20 @@ def test_the_history_tells_which_run_made_each_row(tables: Tables) -> None:
         "first",
         "second",
     ]
+
+
+def test_a_few_rows_are_dealt_out_and_many_go_in_full_batches(tables: Tables) -> None:
+    sizes: list[int] = []
+
+    class Counting(InlineEngine):
+        def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
+            for batch in super().run(function, batches):
+                sizes.append(len(batch.results))
+                yield batch
+
+    for count in (20, 100):
+        run(tables, words(*["word"] * count), recipe(Count(), version=str(count), least_batches=16), Counting())
+    assert sizes == [1] * 20 + [2] * 50
 
 
 def test_progress_tells_share_rate_and_time_left_every_few_seconds() -> None:
