@@ -105,6 +105,7 @@ def _require_fresh(config: DatasetConfig, definitions: object, instance: object,
     staleness = Staleness(definitions, instance, config)
     keys = [dg.AssetKey(["subset", name]) for name in dict.fromkeys(config.releases[name].subset for name in names)]
     stale = [verdict for cell in config.cells() for verdict in staleness.of(keys, Cell(*cell))]
+    stale = stale or staleness.made_from_stale(keys)
     if stale:
         raise WrongUse(
             f"{stale[0]}" + (f", and {len(stale) - 1} more" if len(stale) > 1 else "") + "; run `dataset-assets "

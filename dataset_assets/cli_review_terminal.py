@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -148,10 +149,16 @@ def single_keys() -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        keys = pressed(lambda: os.read(stream, BYTES_AT_ONCE))
+        keys = pressed(lambda: _sent(stream))
         yield lambda: next(keys, "")
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
+
+
+def _sent(stream: int) -> bytes:
+    """What comes next from a terminal; Ctrl-C ends the wait."""
+    signal.siginterrupt(signal.SIGINT, True)  # Polars' handler lets a read go on, so that it would wait for a key
+    return os.read(stream, BYTES_AT_ONCE)
 
 
 def pressed(read: Callable[[], bytes]) -> Iterator[str]:

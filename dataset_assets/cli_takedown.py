@@ -211,9 +211,10 @@ def _take_out(config: DatasetConfig, wanted: Sequence[Takedown]) -> tuple[bool, 
     from dataset_assets.rebuild import Rebuild
 
     is_locked, failures, cells = False, 0, takedown.cells_to_rebuild(config, wanted)
-    if cells:
+    if any(one.found for one in wanted):
+        sources = takedown.sources_to_rebuild(config, wanted)
         with dagster_of(config) as (definitions, instance):
-            work = Rebuild(definitions, config, instance, _progress, takedowns_only=True)
+            work = Rebuild(definitions, config, instance, _progress, takedowns_only=True, sources=sources)
             for outcome in work.run(cells, tables_behind_takedowns(config, definitions)):
                 is_locked |= outcome.is_locked
                 failures += bool(outcome.errors)

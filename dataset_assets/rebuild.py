@@ -1,7 +1,7 @@
 """Rebuild what is missing or stale, cell by cell, in this process: no daemon is needed."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -82,6 +82,7 @@ class Rebuild:
     say: Callable[[str], None]
     fetch: Mode = "due"  # which files are asked for again
     takedowns_only: bool = False  # look at no source: only take out what was taken down
+    sources: Collection[str] = ()  # whose tables over all years are looked at, beside those of the cells' sources
 
     def run(
         self, cells: Sequence[tuple[str, int]], assets: Iterable[str] | None = None, everything: bool = False
@@ -123,7 +124,7 @@ class Rebuild:
                 yield self._cell(REBUILD_JOB, Cell(source, year), wanted, everything)
                 if self._is_asked_for(OPTIMIZE_JOB, wanted):
                     yield self._cell(OPTIMIZE_JOB, Cell(source, year), wanted, everything)
-            for source in sorted({source for source, _ in cells}):
+            for source in sorted({source for source, _ in cells} | set(self.sources)):
                 yield self._cell(SOURCE_JOB, Cell(source), wanted, everything)
             yield self._cell(ACROSS_JOB, Cell(), wanted, everything)
             for source, year in cells if self.config.has_unique_subsets else []:

@@ -79,7 +79,7 @@ class Sheets:
 
 
 def asked_elsewhere(root: Place, token: str = "") -> set[Pair]:
-    """What is being asked in other sittings; the lists of those that died are removed."""
+    """What is being asked in other sittings; what those that died have left is removed."""
     pairs: set[Pair] = set()
     for name in opened(root).names(SHEETS):
         other = name.removeprefix(SHEETS).removesuffix(".json")
@@ -88,8 +88,8 @@ def asked_elsewhere(root: Place, token: str = "") -> set[Pair]:
                 with suppress(FileNotFoundError):  # it ended just now
                     pairs |= {(image_id, tag) for image_id, tag in json.loads(opened(root).get(name))}
             else:
-                opened(root).remove(name)
-                opened(root).remove(f"{LOCKS}{other}")
+                for left in (name, f"{SHEETS}{other}.jpg", f"{LOCKS}{other}"):
+                    opened(root).remove(left)
     return pairs
 
 

@@ -65,6 +65,25 @@ class Staleness:
         """The assets among these whose partition is missing or stale."""
         return [verdict for key in assets if (verdict := self._verdict(key, cell)) is not None]
 
+    def made_from_stale(self, assets: Iterable[dg.AssetKey]) -> list[Verdict]:
+        """What is stale of all that these assets are made from, near or far, upstream first.
+
+        Dagster looks no further than the direct inputs. What is missing is no verdict: what was made without it can be.
+        """
+        above = set[dg.AssetKey]().union(*(self._graph.get_ancestor_asset_keys(key) for key in assets))
+        above &= self._graph.materializable_asset_keys
+        keys = [key for key in self._graph.toposorted_asset_keys if key in above]
+        verdicts = (self._verdict(key, cell) for key in keys for cell in self._cells_of(key))
+        return [verdict for verdict in verdicts if verdict is not None and not verdict.is_missing]
+
+    def _cells_of(self, key: dg.AssetKey) -> list[Cell]:
+        """The partitions of an asset that dataset.yaml declares."""
+        partitions = self._graph.get(key).partitions_def
+        if partitions is None:
+            return [Cell()]
+        cells = map(Cell.parse, partitions.get_partition_keys())
+        return [cell for cell in cells if self._config.declares(cell.source, cell.year)]
+
     def _verdict(self, key: dg.AssetKey, cell: Cell) -> Verdict | None:
         status = self._resolver.get_status(key, cell.key)
         if status == StaleStatus.MISSING:

@@ -145,3 +145,8 @@ def cells_to_rebuild(config: DatasetConfig, requests: Sequence[Takedown]) -> lis
     """The partitions, as a rebuild takes them, that requests hit and dataset.yaml declares."""
     cells = {(cell.source, cell.year) for one in requests for cell in cells_of(one)}
     return [cell for cell in config.cells() if cell in cells]
+
+
+def sources_to_rebuild(config: DatasetConfig, requests: Sequence[Takedown]) -> set[str]:
+    """The declared sources of images that requests hit, of declared years or not: some tables are over all years."""
+    return {str(cell.source) for one in requests for cell in cells_of(one)} & set(config.sources)

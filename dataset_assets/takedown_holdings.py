@@ -143,8 +143,7 @@ def _rows(tables: Tables, name: str, cell: Cell, ids: Sequence[str]) -> int:
     if not tables.is_intact(name, cell):
         return 0
     scan = pl.scan_parquet(tables.file(name, cell), hive_partitioning=False)
-    names = scan.collect_schema().names()
-    columns = [column for column in ("image_id", "colored_id", "sketch_id", "duplicate_of") if column in names]
+    columns = image_columns(scan.collect_schema())
     if not columns:
         return 0
     is_there = pl.any_horizontal(pl.col(column).is_in(ids) for column in columns)
@@ -155,6 +154,12 @@ def _rows(tables: Tables, name: str, cell: Cell, ids: Sequence[str]) -> int:
     elif name == "sketch_pairs":
         is_there &= pl.col("state") == "complete"
     return int(scan.filter(is_there).select(pl.len()).collect().item())
+
+
+def image_columns(names: Iterable[str]) -> list[str]:
+    """Those of a table's columns that name images."""
+    there = set(names)
+    return [column for column in ("image_id", "colored_id", "sketch_id", "duplicate_of") if column in there]
 
 
 def sheets_of(rows: Sequence[HeldRows]) -> list[str]:

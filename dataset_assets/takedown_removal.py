@@ -34,6 +34,7 @@ from dataset_assets.takedown_holdings import (
     still_held,
     superseded_indexes,
 )
+from dataset_assets.takedown_undeclared import take_out_of_undeclared, undeclared_cells
 
 OPEN, REMOVING, DONE, INCOMPLETE = "open", "removing", "done", "incomplete"
 LOCK = "_takedowns"
@@ -50,14 +51,15 @@ def is_finished(config: DatasetConfig, one: Takedown, proof: Proof | None) -> bo
 
 
 def remove_what_is_out(config: DatasetConfig, cells: set[Cell], say: Say) -> None:
-    """Finish the requests that hit images of these partitions, where the tables keep them out by now."""
+    """Finish the requests that hit images of these partitions, or of undeclared ones, which no rebuild is of."""
     files = TakedownFiles(config.root_path)
     try:
         requests = files.active()
     except BadTakedown:
         return  # the asset `takedowns` has said so
     for one in requests:
-        if cells_of(one) & cells and not is_finished(config, one, files.proof(one.id)):
+        is_meant = cells_of(one) & cells or undeclared_cells(config, one)
+        if is_meant and not is_finished(config, one, files.proof(one.id)):
             try:
                 remove(config, one, say)
             except PartitionLocked as locked:
@@ -92,6 +94,8 @@ def remove(config: DatasetConfig, one: Takedown, say: Say) -> Proof | None:
     """
     files, tables = TakedownFiles(config.root_path), Tables(config.root_path)
     with tables.lock(LOCK, Cell()):
+        plan(config, one)
+        take_out_of_undeclared(config, one)
         if waits := [rows for rows in held_rows(config, one) if rows.table == RAW_IMAGES.name]:
             say(f"takedown {one.id}: {waits[0].table} {waits[0].partition} is not rebuilt yet; nothing was removed")
             return None
@@ -116,13 +120,20 @@ def _plan_the_rest(config: DatasetConfig, one: Takedown, proof: Proof) -> None:
     same_bytes, _, _ = files_of_bytes(config, known)
     found = [file for file in same_bytes if not file.file.startswith(f"{RELEASES}/")]
     others = [*superseded_indexes(config, cells_of(one)), *shards_with(config, one.image_ids)]
-    sheets = [*sheets_of(held_rows(config, one)), *root.names(REVIEW_SHEETS)]
+    sheets = [*sheets_of([*held_rows(config, one), *_of_undeclared(config, proof)]), *root.names(REVIEW_SHEETS)]
     found += [
         HeldFile(name, digest, root.size(name) or 0, "")
         for name in [*others, *sheets]
         if (digest := root.sha256(name)) is not None
     ]
     proof["planned"] = _merged(proof["planned"], as_records(found), "file", "sha256")
+
+
+def _of_undeclared(config: DatasetConfig, proof: Proof) -> list[HeldRows]:
+    """The partitions with rows of the images that no rebuild draws a sheet of."""
+    rows = [HeldRows(r["table"], r["partition"], r["rows"]) for r in proof["tables"]]
+    cells = [Cell.parse(_key(r)) for r in proof["tables"]]
+    return [held for held, cell in zip(rows, cells, strict=True) if not config.declares(cell.source, cell.year)]
 
 
 def _remove_planned(config: DatasetConfig, one: Takedown, proof: Proof) -> None:

@@ -67,6 +67,7 @@ def test_a_dump_is_read_again_when_it_changed_and_only_then(mirror: Mirror) -> N
     assert mirror.table("notes", DANBOORU).get_column("error").to_list() == [None, "not_json"]
 
 
+@pytest.mark.slow
 def test_a_pool_learns_of_an_image_that_is_listed_later(mirror: Mirror) -> None:
     mirror.rebuild(assets=BESIDE)
     mirror.add_post(4, 2005, ["1girl"])

@@ -41,6 +41,7 @@ def reasons(mirror: Mirror, subset: str) -> dict[str, str | None]:
     return {name.split("-")[1]: reason for name, reason in rows.select("image_id", "drop_reason").rows()}
 
 
+@pytest.mark.slow
 def test_listed_posts_are_left_out_and_trace_names_the_list(mirror: Mirror) -> None:
     mirror.rebuild(assets=TO_SUBSETS)
 

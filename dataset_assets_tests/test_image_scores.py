@@ -73,6 +73,7 @@ def test_only_a_subset_that_asks_for_scores_depends_on_them(built: Mirror) -> No
     assert score not in graph.get(dg.AssetKey(["subset", "everything"])).parent_keys
 
 
+@pytest.mark.slow
 def test_another_head_under_the_same_name_is_noticed(tmp_path: Path) -> None:
     mirror = scored_mirror(tmp_path, HEAD)
     mirror.rebuild(assets=MADE)

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 import pytest
 
+from dataset_assets import command
 from dataset_assets.instance import dagster_of
 from dataset_assets.interrupts import hearing_stops
 from dataset_assets.rebuild import Outcome, Rebuild
@@ -93,3 +96,14 @@ def test_where_dagster_yaml_says_what_becomes_of_it_that_counts(
     config = Mirror.make(tmp_path).config
     with dagster_of(config) as (_, instance):
         assert type(instance.compute_log_manager).__name__ == "LocalComputeLogManager"
+
+
+def test_ctrl_c_while_the_program_is_imported_ends_it_with_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "dataset_assets.cli", Stopped("dataset_assets.cli"))
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130

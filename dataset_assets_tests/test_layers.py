@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "dataset_assets"
 # Higher layers first. Layers of one number do not know one another, but for the pairs below.
 LEVELS = {
+    "command": 10,
     "cli": 9,
     "cli_snapshots": 8,
     "cli_release": 8.5,
@@ -39,6 +40,7 @@ LEVELS = {
     "cli_takedown": 8.5,
     "takedown": 7.4,
     "takedown_removal": 7.2,
+    "takedown_undeclared": 7.15,
     "takedown_holdings": 7.1,
     "cli_gc": 8,
     "superseded_files": 7.6,

@@ -55,6 +55,7 @@ def test_with_size_and_time_unchanged_no_image_is_read(mirror: Mirror) -> None:
     assert versions(mirror, "raw_images", *BOTH) == before
 
 
+@pytest.mark.slow
 def test_a_change_of_the_training_settings_judges_no_image_again(mirror: Mirror) -> None:
     before = versions(mirror, "image_facts")
     with mirror.config_file.open("a", encoding="utf-8") as settings:

@@ -74,6 +74,7 @@ def test_the_md5_of_the_original_and_the_sha256_of_the_file_stand_in_the_row(bui
         assert row["original_size"] == len(original) >= row["size"]
 
 
+@pytest.mark.slow
 def test_a_rebuild_makes_it_where_the_settings_say_so_and_elsewhere_when_asked(tmp_path: Path) -> None:
     left_out, declared = mirror_of(tmp_path / "left_out"), mirror_of(tmp_path / "declared", settings=DECLARED)
     for mirror, is_usual in ((left_out, False), (declared, True)):
@@ -86,6 +87,7 @@ def test_a_rebuild_makes_it_where_the_settings_say_so_and_elsewhere_when_asked(t
     assert b"Exif" not in (declared.root / declared.table("optimized_images", YEAR)["path"][1]).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_look_computes_nothing_and_other_settings_compute_all(tmp_path: Path) -> None:
     mirror = mirror_of(tmp_path)
     rebuild(mirror, assets=ASSETS)
@@ -121,6 +123,7 @@ def test_a_mirror_that_is_referred_to_is_not_copied_and_not_looked_at_twice(tmp_
     assert sum(outcome.computed for outcome in again) == 0
 
 
+@pytest.mark.slow
 def test_an_original_that_moved_is_found_where_it_is_now(tmp_path: Path) -> None:
     mirror = mirror_of(tmp_path, store="reference")
     rebuild(mirror, assets=ASSETS)

@@ -126,6 +126,7 @@ def test_the_files_of_kohyas_own_scripts_are_read_from_folder_and_archive_alike(
     assert first == ["record", "musicstuff", "equipment"]
 
 
+@pytest.mark.slow
 def test_files_that_did_not_change_are_not_read_again_and_a_changed_caption_is(tmp_path: Path) -> None:
     put(tmp_path / "scrape", preprocessed(7))
     mirror = niji_mirror(tmp_path, images="scrape")

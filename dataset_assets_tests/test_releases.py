@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from dataset_assets.cli import app
 from dataset_assets.config import ConfigError
 from dataset_assets.environment import DAGSTER_YAML
+from dataset_assets.staleness import Staleness, Verdict
 from dataset_assets.storage.tables import Cell, Tables
 from dataset_assets_tests.mirror import MAIN_LINE, Mirror, picture
 
@@ -134,6 +136,7 @@ def test_the_gate_keeps_pixels_of_a_source_that_may_not_be_redistributed(shell: 
         assert not any(pixels in data for data in files), path
 
 
+@pytest.mark.slow
 def test_a_release_ends_where_it_says_and_with_all_pixels_has_them(shell: Shell) -> None:
     said = shell.run("release", "build", "small", "--as-is")
     members = pl.read_parquet(shell.mirror.root / "releases" / "small" / "members.parquet")
@@ -174,6 +177,14 @@ def test_an_export_that_fails_leaves_no_scratch_beside_it(shell: Shell, tmp_path
             file.rename(file.with_suffix(".jpg"))
 
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_release_of_what_was_made_from_stale_tables_is_refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    above = Verdict(dg.AssetKey("picture_hashes"), Cell("danbooru"), is_missing=False, causes=("has a new input",))
+    monkeypatch.setattr(Staleness, "of", lambda *_: [])
+    monkeypatch.setattr(Staleness, "made_from_stale", lambda *_: [above])
+    said = shell.refused("release", "build", "first")
+    assert said.startswith("picture_hashes danbooru: has a new input; run `dataset-assets rebuild` first")
 
 
 @pytest.mark.parametrize(

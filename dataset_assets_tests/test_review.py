@@ -2,8 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -188,6 +192,22 @@ def test_a_key_that_sends_several_characters_is_one_key(sent: bytes, keys: str) 
     assert "".join(cli_review_terminal.pressed(lambda: next(sendings))) == keys
 
 
+def test_ctrl_c_needs_no_further_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    person, terminal = os.openpty()
+    stop = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    late = threading.Timer(5, os.write, (person, b"s"))
+    with os.fdopen(person), os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with cli_review_terminal.single_keys() as read_key:
+            signal.siginterrupt(signal.SIGINT, False)  # as a handler does that Polars puts in place
+            stop.start()
+            late.start()
+            with pytest.raises(KeyboardInterrupt):
+                read_key()
+        assert late.is_alive(), "it was the key that ended the wait"
+        late.cancel()
+
+
 def test_two_people_at_once_are_asked_no_question_twice(mirror: Mirror, tmp_path: Path) -> None:
     mirror = copied(mirror, tmp_path)
     found = asked(mirror, in_sample=True)
@@ -208,10 +228,12 @@ def test_two_people_at_once_are_asked_no_question_twice(mirror: Mirror, tmp_path
 def test_what_a_sitting_that_died_was_asking_is_free(mirror: Mirror, tmp_path: Path) -> None:
     mirror = copied(mirror, tmp_path)
     found = asked(mirror)
-    Sheets(mirror.root, "dead").keep(found)  # it holds no lock
+    dead = Sheets(mirror.root, "dead")  # it holds no lock
+    draw_sheet(mirror.config, found, dead.picture)
+    dead.keep(found)
 
     assert asked_elsewhere(mirror.root) == set()
-    assert not list((mirror.root / SHEETS).glob("*.json"))
+    assert not list((mirror.root / SHEETS).glob("dead*"))
 
 
 def test_what_another_answers_meanwhile_is_left_out_of_the_next_sheet(

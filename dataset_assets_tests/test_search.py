@@ -69,6 +69,7 @@ def test_sources_and_years_narrow_a_search(built: Mirror) -> None:
     assert search.count(built.config, "1girl", sources=["pixiv_niji"], years=[2005]) == 0
 
 
+@pytest.mark.slow
 def test_a_changed_year_makes_its_index_old_until_it_is_rebuilt_and_no_other(tmp_path: Path) -> None:
     mirror = Mirror.make(tmp_path)
     mirror.rebuild(assets=[*METADATA, "tag_index"])

@@ -1,17 +1,26 @@
 """Staleness is judged as Dagster judges it, with fewer questions."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, DataProvenance
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.loader import LoadingContextForTest
 
 from dataset_assets import definitions as definitions_module
-from dataset_assets.staleness import _Resolver
+from dataset_assets.config import load_config
+from dataset_assets.domain.schemas import Column, Table
+from dataset_assets.staleness import Staleness, _Resolver
+from dataset_assets.storage.tables import Cell, Tables
 
+SETTINGS = """
+root: data
+sources: {m: {kind: danbooru, metadata: m, images: i, years: [2005], license: {name: n, basis: b}}}
+"""
 YEARS = dg.StaticPartitionsDefinition(["2005", "2006"])
 UP, DOWN = dg.AssetKey("up"), dg.AssetKey("down")
 
@@ -63,6 +72,42 @@ def test_all_years_of_a_dependency_are_asked_for_once(monkeypatch: pytest.Monkey
         for year in YEARS.get_partition_keys():
             assert not judged._is_dep_updated(made_from, AssetKeyPartitionKey(UP, year))
     assert asked == [(UP, dg.DagsterEventType.ASSET_MATERIALIZATION)]
+
+
+def table_asset(name: str, tables: Tables, deps: list[str]) -> dg.AssetsDefinition:
+    """An asset whose table has one row, of the content that a run is told."""
+    table = Table(name, "row", (Column("image_id", pl.String, "what a run is told"),))
+
+    @dg.asset(name=name, deps=deps)
+    def made(context: dg.AssetExecutionContext, config: Content) -> dg.MaterializeResult[None]:
+        staged = tables.stage(table, Cell(), table.frame([{"image_id": config.version}]))
+        commit = tables.commit(staged, context.run.run_id)
+        return dg.MaterializeResult(data_version=dg.DataVersion(commit.data_version))
+
+    return made
+
+
+def test_what_an_asset_is_made_from_is_judged_through_the_whole_chain(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text(SETTINGS, "utf-8")
+    config = load_config(tmp_path / "dataset.yaml")
+    chain = [
+        table_asset(name, Tables(config.root_path), deps)
+        for name, deps in (("first", []), ("second", ["first"]), ("third", ["second"]), ("beside", ["first"]))
+    ]
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(chain, instance=instance)
+        again: dict[str, Any] = {"ops": {"first": {"config": {"version": "2"}}}}
+
+        def judged(name: str) -> tuple[list[str], list[str]]:
+            staleness, key = Staleness(dg.Definitions(chain), instance, config), dg.AssetKey(name)
+            found = staleness.of([key], Cell()), staleness.made_from_stale([key])
+            direct, above = ([verdict.asset.to_user_string() for verdict in some] for some in found)
+            return direct, above
+
+        assert judged("third") == ([], [])
+        dg.materialize(chain[:1], instance=instance, run_config=again)
+        assert judged("third") == ([], ["second"]), "its own input is what it was"
+        assert judged("second") == (["second"], [])
 
 
 def test_importing_the_definitions_builds_no_graph() -> None:

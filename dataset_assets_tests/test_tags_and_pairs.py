@@ -54,6 +54,7 @@ def test_a_changed_relation_rebuilds_the_tags_of_its_source_and_of_no_other(mirr
     assert mirror.table("tag_metadata").filter(tag="sign").is_empty()
 
 
+@pytest.mark.slow
 def test_an_implied_tag_has_the_category_that_the_source_gives_it_in_another_year(mirror: Mirror) -> None:
     mirror.posts[7001]["tags"].append({"id": "9", "name": "number", "category": "3"})
     mirror.write_metadata()

@@ -105,6 +105,7 @@ def again(data: bytes) -> bytes:
         return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_a_takedown_empties_every_table_computes_nothing_and_holds_against_a_new_scrape(tmp_path: Path) -> None:
     mirror = small(tmp_path)
     mirror.assets = SOME

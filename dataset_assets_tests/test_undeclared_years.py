@@ -1,20 +1,28 @@
 """A year that is taken out of dataset.yaml: its tables stay in the root, and nothing is made of them any more."""
 
+from pathlib import Path
+
 import duckdb
 import pytest
 
+from dataset_assets import takedown
 from dataset_assets.catalog import create_views
+from dataset_assets.domain.schemas import TAG_INDEX
 from dataset_assets.overview import damage
 from dataset_assets.search import count
 from dataset_assets.staleness import Staleness, keys_of
 from dataset_assets.storage.declared import declared_cells
+from dataset_assets.storage.index_files import IndexFiles
 from dataset_assets.storage.tables import Cell
+from dataset_assets.storage.takedown_files import TakedownFiles
+from dataset_assets.takedown_removal import DONE, remove_what_is_out
 from dataset_assets_tests.mirror import Mirror, picture
 
 WANTED = (
     *("source_snapshot", "image_metadata", "raw_images", "image_facts"),
     *("families", "sketch_pairs", "picture_hashes", "near_duplicates"),
 )
+YEAR, GONE = Cell("danbooru", 2005), "danbooru-5000-0"
 BEFORE, AFTER = "years: 2005..2007", "years: 2006..2007"
 
 
@@ -37,6 +45,7 @@ def shrunk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mirror, dict[str, 
     mirror.config_file.write_text(settings, "utf-8")
     mirror.image_file(5000).write_bytes(picture(5000, (96, 80)))
     mirror.image_file(6000).write_bytes(picture(5000, (48, 40)))
+    mirror.add_post(5001, 2005, ["1girl"])
     mirror.write_metadata()
     mirror.rebuild(assets=WANTED)
     assert mirror.table("near_duplicates", Cell()).filter(image_id="danbooru-6000-0").item(0, "duplicate_of")
@@ -89,5 +98,47 @@ def test_damage_of_a_table_that_no_rebuild_makes_again_is_not_told(
     shrunk: tuple[Mirror, dict[str, dict[str, str]]],
 ) -> None:
     mirror, _ = shrunk
-    mirror.tables.file("raw_images", Cell("danbooru", 2005)).unlink()
+    file = mirror.tables.file("raw_images", Cell("danbooru", 2005))
+    kept = file.rename(file.with_suffix(".kept"))
     assert damage(mirror.config) == []
+    kept.rename(file)
+
+
+@pytest.fixture(scope="module")
+def taken(shrunk: tuple[Mirror, dict[str, dict[str, str]]]) -> tuple[Mirror, str, Path]:
+    """The same after an image of the year was taken down, the index file that knew it, and a sheet that showed it."""
+    mirror, _ = shrunk
+    index = IndexFiles(mirror.root).write("tag_index/danbooru/2005", [b"which image has which tag"])
+    listed = {"path": index.path, "sha256": index.sha256, "size": index.bytes}
+    mirror.tables.commit(mirror.tables.stage(TAG_INDEX, YEAR, TAG_INDEX.frame([listed])), "a run")
+    sheet = mirror.root / "sheets" / "image_facts" / "danbooru_2005.jpg"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    sheet.write_bytes(b"small pictures of the year")
+    one = takedown.resolved(mirror.config, takedown.Asked("image", GONE, "the artist asks", "ada"))
+    takedown.add(mirror.config, one)
+    remove_what_is_out(mirror.config, {Cell("danbooru", 2006)}, print)
+    return mirror, index.path, sheet
+
+
+def test_a_takedown_there_is_finished_by_any_rebuild(taken: tuple[Mirror, str, Path]) -> None:
+    mirror, index, sheet = taken
+    (one,) = TakedownFiles(mirror.root).active()
+    proof = TakedownFiles(mirror.root).proof(one.id)
+    assert proof is not None
+    assert proof["state"] == DONE, proof["still_held"]
+    assert index in {row["file"] for row in proof["removed"]}
+    assert not list((mirror.root / "images").rglob("*5000*"))
+    assert not sheet.exists()
+    for name in ("raw_images", "image_facts"):
+        assert mirror.table(name, YEAR)["image_id"].to_list() == ["danbooru-5001-0"], name
+        assert mirror.tables.is_intact(name, YEAR, by_content=True)
+
+
+@pytest.mark.slow
+def test_it_holds_when_the_year_is_back_and_the_other_rows_are_carried_over(taken: tuple[Mirror, str, Path]) -> None:
+    mirror, _, _ = taken
+    mirror.config_file.write_text(mirror.config_file.read_text("utf-8").replace(AFTER, BEFORE), "utf-8")
+    outcomes = mirror.rebuild(assets=("takedowns", "raw_images", "image_facts"))
+    states = mirror.table("raw_images", YEAR).select("image_id", "state").rows()
+    assert states == [(GONE, "excluded"), ("danbooru-5001-0", "stored")]
+    assert next(outcome.computed for outcome in outcomes if outcome.cell == YEAR) == 1

@@ -287,6 +287,15 @@ class Tables:
             self._root.remove(f"{self._folder('_work', name, cell)}/")
         return current
 
+    def forget(self, name: str, cell: Cell) -> None:
+        """Remove a partition, as if it had never been made. Raises: PartitionLocked when another run is writing it."""
+        if cell not in self.cells(name):
+            return
+        with self.lock(name, cell):
+            for file in (self._record(name, cell), self._file(name, cell)):
+                self._root.remove(file)
+                self._root.forget_copies(file)
+
     def _is_in_place(self, staged: Staged, current: Commit | None) -> bool:
         name, cell = staged.table.name, staged.cell
         return current is not None and current.sha256 == staged.sha256 and self.is_intact(name, cell, by_content=True)

@@ -39,6 +39,7 @@ def test_a_name_that_is_not_safe_is_not_written(tmp_path: Path, changed: dict[st
         list(put_images(members, Target(tmp_path / "out", tmp_path / "scratch"), "folder"))
 
 
+@pytest.mark.slow
 def test_in_a_bucket_lies_what_would_lie_in_a_folder(tmp_path: Path) -> None:
     members, layouts = hostile_members(), ("huggingface", "imagefolder", "coco")
     with s3_server() as port:

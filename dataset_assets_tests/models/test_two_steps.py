@@ -87,9 +87,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(params=KINDS)
 def shard(request: pytest.FixtureRequest, shards: dict[str, Any]) -> Any:
-    if request.param not in shards:
+    return of_kind(shards, request.param)
+
+
+def of_kind(shards: dict[str, Any], kind: str) -> Any:
+    if kind not in shards:
         pytest.skip("the extra `blip` is not installed")
-    return shards[request.param]
+    return shards[kind]
 
 
 def by_id(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -110,7 +114,10 @@ def test_rows_are_the_same_whoever_reads(shard: Any, readers: Engine) -> None:
     assert [row["error"] for row in expected if row["error"]] == ["undecodable", "missing_file"]
 
 
-def test_an_image_that_kills_its_reader_is_lost_and_no_other(shard: Any) -> None:
+# What a loss becomes is the engine's part, and one reader shows it; the others wait for the long suite.
+@pytest.mark.parametrize("kind", ["agreement", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[:-1])])
+def test_an_image_that_kills_its_reader_is_lost_and_no_other(shards: dict[str, Any], kind: str) -> None:
+    shard = of_kind(shards, kind)
     hostile = [*rows_of("0", "kills", "1"), *rows_of("2")]
     found = list(ModelEngine(lambda: LocalEngine(1), BATCH).run(shard, [hostile]))
 
