@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets import cli_gc, cli_release, cli_review, cli_search, cli_snapshots, cli_subsets, cli_takedown
+from dataset_assets.cli_exits import FAILED, LOCKED, STOPPED, UNAVAILABLE, WRONG_USE, WrongUse
 from dataset_assets.config import ConfigError, DatasetConfig, load_config, parse_years
 from dataset_assets.domain.wording import counted
 from dataset_assets.environment import (
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from dataset_assets.compute.fetch_inputs import Mode
     from dataset_assets.rebuild import Outcome
     from dataset_assets.staleness import Verdict
-
-FAILED, WRONG_USE, LOCKED, UNAVAILABLE, STOPPED = 1, 2, 5, 6, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,10 +62,6 @@ def main() -> None:
     except (RootUnavailable, SourceDown) as error:
         errors.print(f"[red]{escape(str(error))}[/red]")
         sys.exit(UNAVAILABLE)
-
-
-class WrongUse(ConfigError):
-    """An argument that cannot be meant."""
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets.config import ConfigError
+from dataset_assets.cli_exits import DAMAGED, FAILED, LOCKED, WrongUse
 from dataset_assets.domain.superseded import REASONS, parse_age
 from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
@@ -16,14 +16,9 @@ from dataset_assets.environment import config_from_environment
 if TYPE_CHECKING:
     from dataset_assets.superseded_report import Report
 
-FAILED, DAMAGED, LOCKED = 1, 4, 5
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class WrongUse(ConfigError):
-    """An argument that cannot be meant."""
 
 
 def gc(

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from dataset_assets import cli_release_report, release_history
-from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.cli_exits import DAMAGED, FAILED, LOCKED, WrongUse
+from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 from dataset_assets.instance import dagster_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dataset_assets.exports.target import Target
     from dataset_assets.resources import Dataset
 
-FAILED, WRONG_USE, DAMAGED, LOCKED = 1, 2, 4, 5
 SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Releases: subsets pinned, written once, verified and written again.")
@@ -34,10 +34,6 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Name = Annotated[str, typer.Argument(help="The release's name in dataset.yaml.")]
 To = Annotated[str, typer.Option("--to", help="An empty folder, or s3://bucket/prefix.")]
-
-
-class WrongUse(ConfigError):
-    """An argument that cannot be meant."""
 
 
 @app.command()

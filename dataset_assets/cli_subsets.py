@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.cli_exits import WrongUse
+from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
 
@@ -29,10 +30,6 @@ console = Console(highlight=False, soft_wrap=True)
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for other programs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-
-
-class WrongUse(ConfigError):
-    """An argument that cannot be meant."""
 
 
 def funnel(

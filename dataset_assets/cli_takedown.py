@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dataset_assets.config import ConfigError, DatasetConfig
+from dataset_assets.cli_exits import FAILED, LOCKED, WrongUse
+from dataset_assets.config import DatasetConfig
 from dataset_assets.domain.takedowns import BadTakedown, Kind, Takedown
 from dataset_assets.domain.wording import counted
 from dataset_assets.environment import config_from_environment
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from dataset_assets.rebuild import Outcome
 
-FAILED, LOCKED = 1, 5
 SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Take images down: out of every table and file, and never in again.")
@@ -29,10 +29,6 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Reason = Annotated[str, typer.Option(help="Why, in words that may be shown.")]
 Who = Annotated[str | None, typer.Option(help="Who asks.", show_default="the login name")]
-
-
-class WrongUse(ConfigError):
-    """An argument that cannot be meant."""
 
 
 @app.command()

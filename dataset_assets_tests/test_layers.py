@@ -42,6 +42,7 @@ LEVELS = {
     "takedown_removal": 7.2,
     "takedown_undeclared": 7.15,
     "takedown_holdings": 7.1,
+    "cli_exits": 2.5,
     "cli_gc": 8,
     "superseded_files": 7.6,
     "superseded_parts": 7.3,

@@ -150,7 +150,7 @@ class _Keepers:
 
     def _run(self) -> None:
         while taken := self._taken():
-            kept = [(result, self._kept(row)) for row, result in taken]
+            kept = [(result, self._kept(row)) for row, result in taken if not result.done()]
             self._loop.call_soon_threadsafe(_hand_back, kept)
 
     def _taken(self) -> list[tuple[Row, asyncio.Future[Result]]]:
