@@ -198,12 +198,14 @@ def test_ctrl_c_needs_no_further_key(monkeypatch: pytest.MonkeyPatch) -> None:
     late = threading.Timer(5, os.write, (person, b"s"))
     with os.fdopen(person), os.fdopen(terminal) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         with cli_review_terminal.single_keys() as read_key:
             signal.siginterrupt(signal.SIGINT, False)  # as a handler does that Polars puts in place
             stop.start()
             late.start()
             with pytest.raises(KeyboardInterrupt):
                 read_key()
+        signal.signal(signal.SIGINT, before)
         assert late.is_alive(), "it was the key that ended the wait"
         late.cancel()
 
