@@ -293,13 +293,17 @@ def sql(
     """Ask the tables in SQL; the same views stand in <root>/catalog.duckdb."""
     import duckdb
 
-    from dataset_assets.catalog import create_views
+    from dataset_assets.catalog import create_views, table_names
+    from dataset_assets.storage.tables import Tables
 
     config = config_from_environment()
     with duckdb.connect() as connection:
         try:
             create_views(connection, config)
             _print_answer(connection.sql(query), csv)
+        except duckdb.CatalogException as error:
+            bare = f"{config.root_path} has no table yet; build them with `dataset-assets rebuild`"
+            raise WrongUse(str(error) if table_names(Tables(config.root_path)) else bare) from None
         except duckdb.Error as error:  # some are met only when rows are computed
             raise WrongUse(str(error)) from None
 

@@ -82,8 +82,9 @@ def print_funnel(config: DatasetConfig, name: str) -> None:
     from dataset_assets.funnels import funnel as funnel_of
     from dataset_assets.funnels import parts
 
+    rules = funnel_of(config, name)
     console.print(f"\nsubset {name}")
-    _print_grid(funnel_of(config, name))
+    _print_grid(rules)
     if found := parts(config, name):
         console.print("kept in parts: " + ", ".join(f"{part} {images:,}" for part, images in found.items()))
 

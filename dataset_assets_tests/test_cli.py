@@ -154,6 +154,17 @@ def test_sql_answers_over_the_tables(shell: Shell) -> None:
     assert "Conversion Error" in shell.refused("sql", "select cast('x' as integer)")
 
 
+def test_before_anything_is_built_sql_and_funnel_say_what_to_do_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = Shell(Mirror.make(tmp_path, posts_by_year=1), monkeypatch)
+    unbuilt = CliRunner().invoke(app, ["funnel", "girls"])
+
+    assert "has no table yet; build them with `dataset-assets rebuild`" in bare.refused("sql", "select * from why")
+    assert "subset girls is not built yet" in str(unbuilt.exception)
+    assert unbuilt.output == ""
+
+
 def test_funnel_shows_what_each_rule_dropped(shell: Shell) -> None:
     rows = [line.split() for line in shell.run("funnel", "girls").splitlines() if line.strip()]
 
@@ -277,6 +288,7 @@ def test_without_settings_and_sample_a_newcomer_is_told_what_to_do(
         CliRunner().invoke(app, ["rebuild"], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_snapshots_lists_compares_and_restores_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = Mirror.make(tmp_path)
     shell, assets = Shell(mirror, monkeypatch), ("--assets", "source_snapshot,image_metadata,tag_metadata")

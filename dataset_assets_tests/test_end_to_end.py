@@ -23,9 +23,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
     return mirror
 
 
-@pytest.fixture
-def mirror(tmp_path: Path) -> Mirror:
-    made = Mirror.make(tmp_path)
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Mirror:
+    """One for all tests that change something: each looks at what its own change does."""
+    made = Mirror.make(tmp_path_factory.mktemp("changed"))
     made.assets = MAIN_LINE
     made.rebuild()
     return made
