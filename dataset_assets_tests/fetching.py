@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from dataset_assets.compute.fetch_engine import FetchEngine
 from dataset_assets.compute.fetch_inputs import with_what_is_held
@@ -19,6 +18,7 @@ from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.clock import Clock
 from dataset_assets.storage.http_fetch import Fetcher
 from dataset_assets.storage.http_guard import Guard
+from dataset_assets.storage.http_lines import Resolver
 
 LOOPBACK = ("127.0.0.1/32",)
 START = datetime(2026, 11, 21, 6, tzinfo=UTC)
@@ -43,24 +43,18 @@ class SkippingClock(Clock):
         await asyncio.sleep(0)
 
 
-class Names(AbstractResolver):
+class Names:
     """Answers from a table; a name may get another address each time. Numbers are read as the C library reads them."""
 
     def __init__(self, table: Mapping[str, Sequence[str]]) -> None:
         self.table, self.asked = table, 0
 
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+    async def __call__(self, host: str, port: int) -> list[str]:
         if host in self.table:
             self.asked += 1
             host = self.table[host][min(self.asked, len(self.table[host])) - 1]
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        return [
-            ResolveResult(hostname=host, host=str(place[0]), port=port, family=kind, proto=0, flags=0)
-            for kind, _, _, _, place in found
-        ]
-
-    async def close(self) -> None:
-        pass
+        return [str(place[0]) for *_, place in found]
 
 
 def settings(**changed: Any) -> Fetch:
@@ -83,7 +77,7 @@ def fetch(
     *,
     clock: Clock | None = None,
     previous: pl.DataFrame | None = None,
-    resolver: AbstractResolver | None = None,
+    resolver: Resolver | None = None,
     guard: Guard | None = None,
 ) -> pl.DataFrame:
     """Fetch rows as the asset does, without its table; returns rows of `raw_images` by image."""

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -129,6 +130,8 @@ class _Keepers:
         self._function = function
         self._waiting: queue.SimpleQueue[tuple[Row, asyncio.Future[Result]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._kept: deque[tuple[asyncio.Future[Result], Result | Exception]] = deque()
+        self._is_told = False
         self._threads = [threading.Thread(target=self._run, name="keep", daemon=True) for _ in range(KEEPING_THREADS)]
 
     def __enter__(self) -> "_Keepers":
@@ -150,8 +153,21 @@ class _Keepers:
 
     def _run(self) -> None:
         while taken := self._taken():
-            kept = [(result, self._kept(row)) for row, result in taken if not result.done()]
-            self._loop.call_soon_threadsafe(_hand_back, kept)
+            self._kept.extend([(result, self._result(row)) for row, result in taken if not result.done()])
+            if not self._is_told:  # what is told and has not come yet hands this over too
+                self._is_told = True
+                self._loop.call_soon_threadsafe(self._hand_back)
+
+    def _hand_back(self) -> None:
+        self._is_told = False  # first: what is kept from now on is told anew
+        while self._kept:
+            result, row = self._kept.popleft()
+            if result.done():  # its row is no longer waited for
+                continue
+            if isinstance(row, Exception):
+                result.set_exception(row)
+            else:
+                result.set_result(row)
 
     def _taken(self) -> list[tuple[Row, asyncio.Future[Result]]]:
         """Some of what waits, as soon as anything does; none = no more will come."""
@@ -167,7 +183,7 @@ class _Keepers:
                 self._waiting.put(None)  # for this thread's next look
         return taken
 
-    def _kept(self, row: Row) -> Result | Exception:
+    def _result(self, row: Row) -> Result | Exception:
         try:
             return self._function([row])[0]
         except Exception as error:  # noqa: BLE001 - raised where the result is waited for
@@ -302,16 +318,6 @@ class _Work:
             f"nothing can be fetched from {hosts} ({why}; last: {last}); no image is marked for it: "
             "look at the network and run again"
         )
-
-
-def _hand_back(kept: list[tuple[asyncio.Future[Result], Result | Exception]]) -> None:
-    for result, row in kept:
-        if result.done():  # its row is no longer waited for
-            continue
-        if isinstance(row, Exception):
-            result.set_exception(row)
-        else:
-            result.set_result(row)
 
 
 def _host_of(location: str) -> str:

@@ -34,7 +34,7 @@ def place(finished: Path, target: Path) -> None:
     make_durable(target.parent)
 
 
-def write_aside(target: Path, data: bytes) -> None:
+def write_aside(target: Path | str, data: bytes) -> None:
     """Write bytes to a name, so that readers see the old file or the new one; a power cut may still lose them.
 
     Plain calls: an image is written in a quarter of the time that an object store's put to a disk takes.
@@ -43,7 +43,7 @@ def write_aside(target: Path, data: bytes) -> None:
     try:
         handle = os.open(fresh, _NEW_FILE, 0o666)
     except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(fresh, _NEW_FILE, 0o666)
     try:
         with open(handle, "wb", buffering=0) as file:

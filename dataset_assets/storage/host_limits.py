@@ -1,8 +1,6 @@
 """How much is asked of each host: requests at once, requests a second, pauses that it asks for, and when to stop."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from dataset_assets.config import Fetch
@@ -42,19 +40,12 @@ class Hosts:
     _last_silence: str = ""
     _has_forgotten: bool = False
 
-    @asynccontextmanager
-    async def slot(self, name: str) -> AsyncIterator[None]:
-        """Hold one of a host's slots for a request, from when its rate and its pauses allow it."""
-        host = self._host(name)
-        host.users += 1
-        try:
-            async with host.slots:
-                await self._wait(host)
-                yield
-        finally:
-            host.users -= 1
+    def slot(self, name: str) -> "_Slot":
+        """Hold one of a host's slots for a request, from when its rate and its pauses allow it; with `async with`."""
+        return _Slot(self, self._host(name))
 
-    async def _wait(self, host: _Host) -> None:
+    async def wait(self, host: _Host) -> None:
+        """Wait for when a host may be asked next."""
         gap = 1 / self.settings.rate_per_host if self.settings.rate_per_host else 0.0
         while (wait := host.free_at - self.clock.monotonic()) > 0:
             await self.clock.sleep(wait)
@@ -111,3 +102,27 @@ class Hosts:
                 self._hosts = {key: host for key, host in self._hosts.items() if not host.is_forgettable}
             self._hosts[name] = _Host(asyncio.Semaphore(self.settings.per_host))
         return self._hosts[name]
+
+
+class _Slot:
+    """One request's slot: a class, since a generator for each request costs more than all that it does."""
+
+    def __init__(self, hosts: Hosts, host: _Host) -> None:
+        self._hosts, self._host = hosts, host
+        host.users += 1
+
+    async def __aenter__(self) -> None:
+        try:
+            await self._host.slots.acquire()
+            try:
+                await self._hosts.wait(self._host)
+            except BaseException:
+                self._host.slots.release()
+                raise
+        except BaseException:
+            self._host.users -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._host.slots.release()
+        self._host.users -= 1

@@ -1,14 +1,10 @@
 """One file asked for over HTTP: every way it can end is a value, and no answer can take more than was allowed."""
 
 import asyncio
-import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
-import aiohttp
 from yarl import URL
 
 from dataset_assets.config import Fetch
@@ -17,17 +13,15 @@ from dataset_assets.domain.fetching import opt_out, retry_after_s
 from dataset_assets.storage.clock import Clock
 from dataset_assets.storage.http_body import Body
 from dataset_assets.storage.http_guard import BlockedAddress, Guard, RefusedUrl, checked_url, redirected
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
+from dataset_assets.storage.http_lines import ExchangeFailed, Head, Lines, Resolver
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410, 451)
 BUSY = (429, 503)
 GRACE_S = 5.0  # until a slow answer is held to be one
-CONNECT_S, SILENCE_S = 10.0, 15.0
-NAMES_KEPT_S = 300
+# Of an answer that is no file, so much is taken, so that its connection can be kept.
+SPARE_BYTES = 1 << 16
 # What the failure of a connection is called once part of a file has come: then it is no sign of a dead network.
 _MIDWAY = {"timed_out": "too_slow", "connection_lost": "cut_off", "bad_response": "cut_off"}
 
@@ -77,30 +71,15 @@ class Fetcher:
     settings: Fetch
     scratch: Path
     clock: Clock = field(default_factory=Clock)
-    resolver: "AbstractResolver | None" = None
+    resolver: Resolver | None = None
     guard: Guard | None = None
 
     async def __aenter__(self) -> "Fetcher":
-        guard = self.guard or Guard(parse_networks(self.settings.allow_addresses))
-        connector = aiohttp.TCPConnector(
-            limit=0,  # the hosts' own limits count
-            socket_factory=guard,
-            happy_eyeballs_delay=None,
-            resolver=self.resolver,
-            ttl_dns_cache=NAMES_KEPT_S,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            trust_env=False,  # a proxy of the environment would connect in our place, past the guard
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
-            skip_auto_headers=("Accept", "User-Agent"),
-        )
+        self._lines = Lines(self.guard or Guard(parse_networks(self.settings.allow_addresses)), self.resolver)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._lines.close()
 
     async def ask(self, text: str, known: Known | None = None) -> Answer:
         """Ask for a file once, redirects followed. Who takes the answer closes its body."""
@@ -116,8 +95,10 @@ class Fetcher:
             return Answer(asked_at, "refused_url", str(refused))
         except BlockedAddress as blocked:
             return Answer(asked_at, "blocked_address", str(blocked))
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            return Answer(asked_at, reason_of(error, body.size), _said(error, body.size))
+        except TimeoutError:
+            return Answer(asked_at, *_broken("timed_out", f"not there after {self.settings.timeout_s:g} s", body.size))
+        except ExchangeFailed as failed:
+            return Answer(asked_at, *_broken(failed.reason, str(failed), body.size))
         finally:
             if answer is None or answer.body is None:
                 body.close()
@@ -132,76 +113,104 @@ class Fetcher:
         for _ in range(MAX_REDIRECTS + 1):
             # What is for the first host alone does not go to another, nor to itself without encryption.
             own = {**self.settings.headers, **known.headers} if url.origin() == first.origin() else {}
-            async with self._session.get(url, headers={**headers, **own}, allow_redirects=False) as response:
-                if response.status not in REDIRECTS:
-                    return await self._read(response, known, asked_at, body)
-                location = response.headers.get("Location", "")
-                if not location:
-                    raise _Failed("bad_response", "a redirect to nowhere", response.status)
-                url = redirected(url, location, self.settings.allow_http_downgrade)
+            said = [f"{name}: {value}" for name, value in {**headers, **own}.items()]
+            reading = _Reading(self, known, asked_at, body)
+            try:
+                head = await self._lines.exchange(url, said, reading)
+            except ExchangeFailed as failed:
+                raise reading.refusal or failed from None
+            if head.status not in REDIRECTS:
+                return reading.answer(head)
+            location = head.get("location")
+            if not location:
+                raise _Failed("bad_response", "a redirect to nowhere", head.status)
+            url = redirected(url, location, self.settings.allow_http_downgrade)
         raise _Failed("too_many_redirects", f"more than {MAX_REDIRECTS} redirects, the last to {str(url)[:200]}")
 
-    async def _read(self, response: aiohttp.ClientResponse, known: Known, asked_at: datetime, body: Body) -> Answer:
-        headers, status = response.headers, response.status
-        etag, last_modified = _short(headers.get("ETag")), _short(headers.get("Last-Modified"))
-        if status != 200 and not (status == 304 and known.headers):
-            self._refuse(status, headers, asked_at)
-        directives = headers.getall("X-Robots-Tag", [])
-        if found := opt_out(directives, self.settings.opt_outs, self.settings.user_agent):
+
+class _Reading:
+    """One answer as it comes: judged by what the host says first, then taken as far as is allowed."""
+
+    def __init__(self, fetcher: Fetcher, known: Known, asked_at: datetime, body: Body) -> None:
+        self._settings, self._clock = fetcher.settings, fetcher.clock
+        self._known, self._asked_at, self._body = known, asked_at, body
+        self._began = 0.0
+        self.refusal: _Failed | None = None
+        self._is_wanted, self._spare = False, SPARE_BYTES
+
+    def headed(self, head: Head) -> None:
+        """Judge what comes first; of an answer that is no file, the rest is let go where it is short."""
+        self._began = self._clock.monotonic()
+        self._is_wanted = head.status == 200
+        try:
+            self._judge(head)
+        except _Failed as failed:
+            self.refusal, self._is_wanted = failed, False
+            if head.length is None or head.length > SPARE_BYTES:
+                raise
+
+    def came(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        if not self._is_wanted:
+            self._spare -= len(piece)
+            if self._spare < 0:
+                raise self.refusal or _Failed("bad_response", "much more than a redirect came")
+            return
+        body, settings = self._body, self._settings
+        body.feed(piece)
+        if body.size > settings.max_bytes:
+            raise _Failed("too_large", f"more than {settings.max_bytes:,} bytes came; the rest was not taken", 200)
+        seconds = self._clock.monotonic() - self._began
+        if seconds > GRACE_S and body.size < seconds * settings.min_rate:
+            raise _Failed("too_slow", f"{body.size:,} bytes in {seconds:.0f} s", 200)
+
+    def answer(self, head: Head) -> Answer:
+        """What the whole comes to. Raises: _Failed."""
+        if self.refusal is not None:
+            raise self.refusal
+        return Answer(
+            self._asked_at,
+            status=head.status,
+            body=None if head.status == 304 else self._body,
+            is_framed=head.is_framed,
+            etag=_short(head.get("etag")),
+            last_modified=_short(head.get("last-modified")),
+        )
+
+    def _judge(self, head: Head) -> None:
+        status, settings = head.status, self._settings
+        if status in REDIRECTS:
+            return
+        if status != 200 and not (status == 304 and self._known.headers):
+            raise _refusal(head, self._asked_at)
+        if found := opt_out(head.fields.get("x-robots-tag", ()), settings.opt_outs, settings.user_agent):
             raise _Failed("opted_out", f"X-Robots-Tag: {found}", status)
         if status == 304:
-            return Answer(asked_at, status=status, etag=etag, last_modified=last_modified)
-        encoding = headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
+            return
+        encoding = (head.get("content-encoding") or "identity").lower()
+        if encoding != "identity":
             raise _Failed("bad_response", f"sent as {encoding[:50]!r} although it was asked for as it is", status)
-        length = response.content_length
-        if length is not None and length > self.settings.max_bytes:
-            raise _Failed("too_large", f"{length:,} bytes announced, at most {self.settings.max_bytes:,} taken", status)
-        is_framed = length is not None or "chunked" in headers.get("Transfer-Encoding", "").lower()
-        await self._receive(response, body)
-        return Answer(asked_at, status=status, body=body, is_framed=is_framed, etag=etag, last_modified=last_modified)
-
-    async def _receive(self, response: aiohttp.ClientResponse, body: Body) -> None:
-        began = self.clock.monotonic()
-        async for chunk in response.content.iter_any():
-            body.feed(chunk)
-            if body.size > self.settings.max_bytes:
-                limit = self.settings.max_bytes
-                raise _Failed("too_large", f"more than {limit:,} bytes came; the rest was not taken", 200)
-            seconds = self.clock.monotonic() - began
-            if seconds > GRACE_S and body.size < seconds * self.settings.min_rate:
-                raise _Failed("too_slow", f"{body.size:,} bytes in {seconds:.0f} s", 200)
-
-    def _refuse(self, status: int, headers: Mapping[str, str], asked_at: datetime) -> NoReturn:
-        detail = f"the host answered {status}"
-        if status in GONE:
-            raise _Failed("gone", detail, status)
-        wait = retry_after_s(headers.get("Retry-After"), asked_at) if status in BUSY else None
-        reason = "rate_limited" if status == 429 else "server_error" if status >= 500 else "refused"
-        if 200 <= status < 400:  # a part that was not asked for, an unchanged file that is not held
-            reason = "bad_response"
-        raise _Failed(reason, detail, status, wait)
+        if head.length is not None and head.length > settings.max_bytes:
+            limit = settings.max_bytes
+            raise _Failed("too_large", f"{head.length:,} bytes announced, at most {limit:,} taken", status)
 
 
-def reason_of(error: Exception, received: int) -> str:
-    """The reason behind what an HTTP client raises after so many bytes of a file were received."""
-    kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-        (aiohttp.ClientConnectorDNSError, "dns_failed"),
-        ((aiohttp.ClientSSLError, ssl.SSLError), "tls_failed"),
-        ((aiohttp.ServerTimeoutError, TimeoutError), "timed_out"),
-        (aiohttp.ClientConnectorError, "connect_failed"),
-        ((aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError), "connection_lost"),
-        ((aiohttp.InvalidURL, UnicodeError), "refused_url"),
-        (aiohttp.ClientError, "bad_response"),
-        ((OSError, RuntimeError), "connection_lost"),
-    )
-    reason = next((reason for kind, reason in kinds if isinstance(error, kind)), "bad_response")
-    return _MIDWAY.get(reason, reason) if received else reason
+def _refusal(head: Head, asked_at: datetime) -> _Failed:
+    """What a status means that brings no file."""
+    status, detail = head.status, f"the host answered {head.status}"
+    if status in GONE:
+        return _Failed("gone", detail, status)
+    wait = retry_after_s(head.get("retry-after"), asked_at) if status in BUSY else None
+    reason = "rate_limited" if status == 429 else "server_error" if status >= 500 else "refused"
+    if 200 <= status < 400:  # a part that was not asked for, an unchanged file that is not held
+        reason = "bad_response"
+    return _Failed(reason, detail, status, wait)
 
 
-def _said(error: Exception, received: int) -> str:
+def _broken(reason: str, said: str, received: int) -> tuple[str, str]:
+    """The reason and the words of an exchange that ended after so many bytes of a file."""
     came = f" after {received:,} bytes" if received else ""
-    return f"{type(error).__name__}{came}: {error}"[:500]
+    return (_MIDWAY.get(reason, reason) if received else reason), f"{said}{came}"[:500]
 
 
 def _short(value: str | None) -> str | None:

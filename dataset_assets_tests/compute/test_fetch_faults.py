@@ -13,12 +13,11 @@ from typing import Any
 import polars as pl
 import psutil
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from dataset_assets.domain.states import is_lawful
 from dataset_assets.storage.blobs import Blobs
 from dataset_assets.storage.bucket_access import SourceDown
-from dataset_assets_tests.fetching import SkippingClock, fetch, located, settings
+from dataset_assets_tests.fetching import Names, SkippingClock, fetch, located, settings
 from dataset_assets_tests.mirror import picture
 from dataset_assets_tests.web_server import Request, WebServer, bytes_of, one_after_another, status_of
 
@@ -261,18 +260,15 @@ def test_n12_a_redirect_leads_to_no_other_scheme(tmp_path: Path, server: WebServ
     assert (row["state"], row["reason"]) == ("quarantined", "refused_url")
 
 
-class NoNames(AbstractResolver):
+class NoNames:
     """A resolver that is down."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+    async def __call__(self, host: str, port: int) -> list[str]:
         self.asked += 1
         raise OSError(-3, "Temporary failure in name resolution")
-
-    async def close(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize("hosts", [1, 5, 300])
@@ -305,6 +301,7 @@ def test_n13_one_dead_host_among_others_is_no_dead_network(tmp_path: Path, serve
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     command = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=elsewhere.example"
+    command += " -addext subjectAltName=DNS:elsewhere.example"
     subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
     return folder
 
@@ -319,6 +316,22 @@ def test_n14_a_certificate_that_nobody_vouches_for_is_refused(
 
     assert (row["state"], row["reason"]) == ("pending", "tls_failed")
     assert secure.requests.total() == 0, "nothing is said to a host that is not who it should be"
+
+
+def test_n14_a_certificate_that_this_machine_trusts_is_good_for_its_own_name(
+    tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "cert.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    with WebServer(tls=context) as secure:
+        secure.give("/a", IMAGE)
+        hosts = {"1": "elsewhere.example", "2": "another.example"}
+        urls = {post: f"https://{host}:{secure.port}/a" for post, host in hosts.items()}
+        names = Names({host: ["127.0.0.1"] for host in hosts.values()})
+        rows = fetch(tmp_path, located(urls), resolver=names)
+
+    assert rows.select("state", "reason").rows() == [("stored", None), ("pending", "tls_failed")]
 
 
 def test_n15_a_part_that_was_not_asked_for_is_no_file(tmp_path: Path, server: WebServer) -> None:

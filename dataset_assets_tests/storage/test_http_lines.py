@@ -1,0 +1,162 @@
+"""Exchanges by libcurl: what a host says first, names asked for once, connections that are kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from dataset_assets.domain.addresses import parse_networks
+from dataset_assets.storage.http_guard import Guard
+from dataset_assets.storage.http_lines import ExchangeFailed, Head, Lines
+from dataset_assets_tests.fetching import LOOPBACK, Names, fetch, located, settings
+from dataset_assets_tests.mirror import picture
+from dataset_assets_tests.web_server import Request, WebServer, bytes_of, status_of
+
+IMAGE = picture(1)
+
+
+class Kept:
+    """A reader that keeps all it is given."""
+
+    def __init__(self) -> None:
+        self.body = b""
+
+    def headed(self, head: Head) -> None:
+        self.head = head
+
+    def came(self, piece: bytes) -> None:
+        self.body += piece
+
+
+def within(work: Callable[[Lines], Awaitable[None]], resolver: Names | None = None) -> None:
+    async def main() -> None:
+        lines = Lines(Guard(parse_networks(LOOPBACK)), resolver)
+        try:
+            await work(lines)
+        finally:
+            await lines.close()
+
+    asyncio.run(main())
+
+
+def test_the_last_answer_counts_and_a_field_may_come_twice() -> None:
+    early = [b"HTTP/1.1 103 Early Hints\r\n", b"X-Robots-Tag: noai\r\n", b"\r\n"]
+    last = [b"HTTP/1.1 200 OK\r\n", b"Link: a\r\n", b"link:b \r\n", b"no field\r\n", b"\r\n"]
+
+    head = Head.parse([*early, *last])
+
+    assert (head.status, dict(head.fields)) == (200, {"link": ["a", "b"]})
+    assert head.get("X-Robots-Tag") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "length", "is_framed"),
+    [
+        ({}, None, False),
+        ({"content-length": ["12"]}, 12, True),
+        ({"transfer-encoding": ["chunked"]}, None, True),
+        ({"content-length": ["12"], "transfer-encoding": ["chunked"]}, None, True),
+        ({"content-length": ["²"]}, None, False),
+    ],
+)
+def test_a_body_has_an_end_where_the_host_says_so(
+    fields: dict[str, list[str]], length: int | None, is_framed: bool
+) -> None:
+    head = Head(200, fields)
+
+    assert (head.length, head.is_framed) == (length, is_framed)
+
+
+def test_a_name_is_asked_for_once_and_its_connection_is_kept() -> None:
+    names = Names({"here.example": ["127.0.0.1"]})
+    with WebServer() as server:
+        server.give("/a", IMAGE)
+        url = URL(f"http://here.example:{server.port}/a")
+
+        async def work(lines: Lines) -> None:
+            await asyncio.gather(*(lines.exchange(url, [], Kept()) for _ in range(8)))
+            opened = server.connections
+            for _ in range(20):
+                reader = Kept()
+                await lines.exchange(url, [], reader)
+                assert reader.body == IMAGE
+            assert server.connections == opened <= 8
+
+        within(work, names)
+
+    assert names.asked == 1
+    assert server.seen["/a"][0]["Host"] == f"here.example:{server.port}"
+
+
+def test_what_a_reader_raises_ends_the_exchange_and_no_other() -> None:
+    class Refusing(Kept):
+        def came(self, piece: bytes) -> None:
+            raise LookupError("not that")
+
+    with WebServer() as server:
+        url = URL(server.give("/a", IMAGE))
+
+        async def work(lines: Lines) -> None:
+            first, second = Refusing(), Kept()
+            found = await asyncio.gather(
+                lines.exchange(url, [], first), lines.exchange(url, [], second), return_exceptions=True
+            )
+            assert isinstance(found[0], LookupError)
+            assert second.body == IMAGE
+
+        within(work)
+
+
+def test_an_exchange_that_is_left_half_way_is_over_for_its_host() -> None:
+    left: list[bool] = []
+
+    async def slow(request: Request) -> None:
+        await request.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        try:
+            while True:
+                await request.send(b"x" * 1000)
+                await asyncio.sleep(0.01)
+        except OSError:
+            left.append(True)
+            raise
+
+    with WebServer() as server:
+        url = URL(server.give("/a", slow))
+
+        async def work(lines: Lines) -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await lines.exchange(url, [], Kept())
+            for _ in range(100):
+                await asyncio.sleep(0.02)
+                if left:
+                    break
+
+        within(work)
+
+    assert left
+
+
+def test_a_name_without_an_address_is_told() -> None:
+    async def nowhere(host: str, port: int) -> list[str]:
+        return []
+
+    async def work(lines: Lines) -> None:
+        with pytest.raises(ExchangeFailed, match=r"nowhere\.example") as failed:
+            await lines.exchange(URL("http://nowhere.example/a"), [], Kept())
+        assert failed.value.reason == "dns_failed"
+
+    within(work, nowhere)  # type: ignore[arg-type]
+
+
+def test_a_page_in_the_place_of_a_file_costs_no_connection(tmp_path: Path) -> None:
+    with WebServer(default=status_of(404)) as server:
+        server.give("/moved", status_of(302, Location="/here"))
+        server.give("/here", bytes_of(IMAGE))
+        urls = {str(post): server.url("/moved" if post % 2 else "/gone") for post in range(1, 31)}
+        rows = fetch(tmp_path, located(urls), settings(per_host=1, concurrency=1))
+
+    assert dict(rows.group_by("state").len().iter_rows()) == {"stored": 15, "quarantined": 15}
+    assert server.connections == 1
