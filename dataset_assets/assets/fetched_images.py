@@ -20,7 +20,9 @@ from dataset_assets.domain.blocked import Blocked
 from dataset_assets.domain.schemas import RAW_IMAGES
 from dataset_assets.resources import Dataset, cell_of
 from dataset_assets.storage.durable import remove_tree
+from dataset_assets.storage.root import opened
 
+BUCKET_KEEPERS = 16  # threads that put images: each waits some tens of milliseconds for the bucket's answer
 FETCH_TAG = "dataset_assets/fetch"  # of a run: its value is a `Mode`
 
 
@@ -43,7 +45,8 @@ def update_fetched(
         file_size=blobs.size,
     )
     journal = tables.scratch / "journal" / RAW_IMAGES.name / cell.folder
-    fetching = FetchEngine(fetch, tables.scratch, partial(known_of, blobs))
+    keepers = BUCKET_KEEPERS if opened(tables.root).is_bucket else 1
+    fetching = FetchEngine(fetch, tables.scratch, partial(known_of, blobs), keepers=keepers)
     engine = JournaledEngine(HoldingEngine(fetching, blobs.size), RAW_IMAGES, journal, blobs.size)
     inputs = with_what_is_held(located, tables.scan(RAW_IMAGES, cell))
     made = dataset.update(context, RAW_IMAGES, inputs, recipe, engine)

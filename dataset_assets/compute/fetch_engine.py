@@ -24,8 +24,7 @@ from dataset_assets.storage.http_fetch import Answer, Fetcher, Known
 ROWS_IN_HAND = 512
 RESULTS_AT_ONCE = 32
 LONGEST_HOLD_S = 0.1
-KEEPING_THREADS = 2
-KEPT_AT_ONCE = 8
+KEPT_AT_ONCE = 32
 STOP_S = 30.0
 
 Result = dict[str, Any]
@@ -36,7 +35,8 @@ class FetchEngine:
     """Fetches the `location` of each row that has one, and runs the function over the row with its `answer`.
 
     What may pass is asked for again, after a while that grows, up to `settings.attempts` times; the function sees the
-    answer of each attempt. `known` says what is held of a row's file.
+    answer of each attempt. `known` says what is held of a row's file. `keepers` is how many threads run the function:
+    one where it writes to a disk, since more would only wait for one another; many where each put waits for an answer.
     """
 
     settings: Fetch
@@ -44,6 +44,7 @@ class FetchEngine:
     known: Callable[[Row], Known | None] = lambda row: None
     clock: Clock = field(default_factory=Clock)
     fetcher: Callable[[Fetch, Path, Clock], Fetcher] = Fetcher
+    keepers: int = 1
 
     def run(self, function: RowFunction, batches: Iterable[Sequence[Row]]) -> Iterator[Batch]:
         """Yield results as they come, in any order.
@@ -111,8 +112,8 @@ class _FetchThread:
                 self._started.set_exception(error)
 
     async def _main(self) -> None:
-        with _Keepers(self._function) as keepers:
-            engine = self._engine
+        engine = self._engine
+        with _Keepers(self._function, engine.keepers) as keepers:
             async with engine.fetcher(engine.settings, engine.scratch, engine.clock) as fetcher:
                 work = _Work(engine, self._function, fetcher, keepers, self._results.put)
                 self._started.set_result((asyncio.get_running_loop(), work))
@@ -122,17 +123,17 @@ class _FetchThread:
 class _Keepers:
     """Threads that run the function over answers with bytes to hash and to write.
 
-    A thread takes several answers where they wait and hands all results back at once: that many threads of Python that
-    wake each other for each image cost more than the image.
+    A single thread takes several answers where they wait, and the event loop is woken once for all that is kept
+    meanwhile: threads of Python that wake each other for each image cost more than the image.
     """
 
-    def __init__(self, function: RowFunction) -> None:
-        self._function = function
+    def __init__(self, function: RowFunction, threads: int) -> None:
+        self._function, self._at_once = function, KEPT_AT_ONCE if threads == 1 else 1
         self._waiting: queue.SimpleQueue[tuple[Row, asyncio.Future[Result]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._kept: deque[tuple[asyncio.Future[Result], Result | Exception]] = deque()
         self._is_told = False
-        self._threads = [threading.Thread(target=self._run, name="keep", daemon=True) for _ in range(KEEPING_THREADS)]
+        self._threads = [threading.Thread(target=self._run, name="keep", daemon=True) for _ in range(threads)]
 
     def __enter__(self) -> "_Keepers":
         for thread in self._threads:
@@ -176,7 +177,7 @@ class _Keepers:
         with suppress(queue.Empty):  # another thread may take what is seen to wait
             while one is not None:
                 taken.append(one)
-                if len(taken) == KEPT_AT_ONCE:
+                if len(taken) == self._at_once:
                     return taken
                 one = self._waiting.get_nowait()
             if taken:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -115,8 +116,6 @@ def test_rows_are_taken_as_they_are_needed(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_left_half_way_leaves_no_thread(tmp_path: Path) -> None:
-    import threading
-
     with WebServer() as server:
         server.give("/a", IMAGE)
         engine = FetchEngine(settings(), tmp_path, clock=SkippingClock())
@@ -125,6 +124,20 @@ def test_an_engine_that_is_left_half_way_leaves_no_thread(tmp_path: Path) -> Non
         running.close()
 
     assert [thread.name for thread in threading.enumerate() if thread.name == "fetch"] == []
+
+
+def test_as_many_images_are_kept_at_once_as_there_are_keepers(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def waiting(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        together.wait(30)
+        return [{"image_id": row["image_id"], "state": "stored"} for row in rows]
+
+    with WebServer(default=bytes_of(IMAGE)) as server:
+        engine = FetchEngine(settings(), tmp_path, keepers=4)
+        made = [row for batch in engine.run(waiting, islice(endless(server, []), 40)) for row in batch.results]
+
+    assert len({row["image_id"] for row in made}) == 40
 
 
 def test_a_bug_of_the_function_is_raised(tmp_path: Path) -> None:
