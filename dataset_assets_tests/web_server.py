@@ -119,7 +119,7 @@ class WebServer:
             while not writer.is_closing() and (head := await reader.readuntil(b"\r\n\r\n")):
                 first, *lines = head.decode("latin-1").split("\r\n")
                 path = first.split(" ")[1]
-                headers = dict(line.split(": ", 1) for line in lines if ": " in line)
+                headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
                 self.requests[path] += 1
                 self.seen[path].append(headers)
                 await self.answers.get(path, self.default)(Request(path, headers, self.requests[path], writer))

@@ -113,7 +113,8 @@ class Fetcher:
         for _ in range(MAX_REDIRECTS + 1):
             # What is for the first host alone does not go to another, nor to itself without encryption.
             own = {**self.settings.headers, **known.headers} if url.origin() == first.origin() else {}
-            said = [f"{name}: {value}" for name, value in {**headers, **own}.items()]
+            # Without the semicolon, libcurl takes an empty field for one that is not to be sent.
+            said = [f"{name}: {value}" if value else f"{name};" for name, value in {**headers, **own}.items()]
             reading = _Reading(self, known, asked_at, body)
             try:
                 head = await self._lines.exchange(url, said, reading)
@@ -202,7 +203,7 @@ def _refusal(head: Head, asked_at: datetime) -> _Failed:
         return _Failed("gone", detail, status)
     wait = retry_after_s(head.get("retry-after"), asked_at) if status in BUSY else None
     reason = "rate_limited" if status == 429 else "server_error" if status >= 500 else "refused"
-    if 200 <= status < 400:  # a part that was not asked for, an unchanged file that is not held
+    if status < 400:  # a part that was not asked for, an unchanged file that is not held
         reason = "bad_response"
     return _Failed(reason, detail, status, wait)
 

@@ -52,7 +52,7 @@ class ExchangeFailed(Exception):
 class Head:
     """What a host says before the body."""
 
-    status: int
+    status: int  # 0 = the host says none
     fields: Mapping[str, Sequence[str]]  # by name in small letters
 
     def get(self, name: str) -> str | None:
@@ -78,7 +78,8 @@ class Head:
         status, fields = 0, {}  # type: int, dict[str, list[str]]
         for line in lines:
             if line.startswith(b"HTTP/"):
-                status, fields = int(line.split(None, 2)[1]), {}
+                _, told, *_ = [*line.split(None, 2), b""]
+                status, fields = int(told) if told.isdigit() else 0, {}
                 continue
             name, colon, value = line.decode("latin-1").partition(":")
             if colon:
@@ -135,11 +136,16 @@ class Lines:
         """Ask for a name's addresses, once for all who wait for them."""
         if (task := self._asked.get((host, port))) is None:
             task = self._asked[host, port] = asyncio.create_task(self._resolve(host, port))
-            task.add_done_callback(lambda _: self._asked.pop((host, port), None))
+            task.add_done_callback(lambda done: self._looked_up((host, port), done))
         try:
             return await asyncio.shield(task)
         except (OSError, UnicodeError) as error:
             raise ExchangeFailed("dns_failed", f"{host}: {error}") from None
+
+    def _looked_up(self, name: tuple[str, int], done: asyncio.Task[Told]) -> None:
+        del self._asked[name]
+        if not done.cancelled():
+            done.exception()  # asked for here: it may be that nobody waits any more
 
     async def _resolve(self, host: str, port: int) -> Told:
         name = host.rstrip(".")

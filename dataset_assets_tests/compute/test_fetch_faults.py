@@ -388,13 +388,19 @@ def test_n18_nothing_secret_goes_to_another_host(tmp_path: Path, server: WebServ
         server.give("/d", IMAGE)
         allowed = ["127.0.0.0/8"]
         for path in ("/a", "/c"):
-            row = one(tmp_path, server.url(path), headers={"Referer": "https://me.example"}, allow_addresses=allowed)
+            row = one(
+                tmp_path,
+                server.url(path),
+                headers={"Referer": "https://me.example", "DNT": ""},
+                allow_addresses=allowed,
+            )
             assert row["state"] == "stored"
 
     assert server.seen["/a"][0]["Referer"] == server.seen["/d"][0]["Referer"] == "https://me.example"
     sent = [*other.seen["/b"], *server.seen["/d"]]
     assert not [seen for seen in sent if {"Cookie", "Authorization"} & set(seen)]
     assert "Referer" not in other.seen["/b"][0]
+    assert server.seen["/a"][0]["DNT"] == "", "a field without a value is sent too"
 
 
 @pytest.mark.parametrize(

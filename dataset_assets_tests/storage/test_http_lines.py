@@ -48,7 +48,12 @@ def test_the_last_answer_counts_and_a_field_may_come_twice() -> None:
     head = Head.parse([*early, *last])
 
     assert (head.status, dict(head.fields)) == (200, {"link": ["a", "b"]})
-    assert head.get("X-Robots-Tag") is None
+    assert head.get("x-robots-tag") is None
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1\r\n", b"HTTP/1.1 ok\r\n", b"HTTP/1.1 \xb2\r\n"])
+def test_a_host_that_says_no_status_says_0(line: bytes) -> None:
+    assert Head.parse([line]).status == 0
 
 
 @pytest.mark.parametrize(
