@@ -23,7 +23,7 @@ test: $(READY)   ## Run the tests; no network is needed.
 
 test-all: $(READY)   ## Run the long tests too: kills at random moments, the UI in Chromium, mutants, a Ray cluster.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,ray]'
-	$(BIN)/pytest -m 'slow or not slow' --hypothesis-profile=default
+	$(BIN)/pytest -n 2 --dist loadfile -m 'slow or not slow' --hypothesis-profile=default
 
 lint: $(READY)   ## Check style and types.
 	$(BIN)/ruff format --check .
@@ -74,8 +74,10 @@ FETCHED ?= 4000
 bench-lossless: $(READY)   ## Measure lossless recompression, beside optipng and jpegoptim where they are installed (IMAGES=folder).
 	$(BIN)/python -m benchmarks.lossless $(IMAGES)
 
-bench-rebuild: $(READY)   ## Measure a rebuild of images with nothing and with 1 % changed, and with two workers.
-	$(BIN)/python -m benchmarks.image_rebuild
+REBUILT ?= 4000
+
+bench-rebuild: $(READY)   ## Measure a rebuild of images with nothing and with 1 % changed, and with two workers (REBUILT=2000).
+	$(BIN)/python -m benchmarks.image_rebuild --images $(REBUILT)
 
 bench-images: bench-resize bench-lossless bench-fetch bench-duplicates bench-rebuild   ## All benchmarks of images, one after another.
 
