@@ -131,7 +131,7 @@ class _Keepers:
         self._function, self._at_once = function, KEPT_AT_ONCE if threads == 1 else 1
         self._waiting: queue.SimpleQueue[tuple[Row, asyncio.Future[Result]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._kept: deque[tuple[asyncio.Future[Result], Result | Exception]] = deque()
+        self._kept: deque[tuple[asyncio.Future[Result], Result | BaseException]] = deque()
         self._is_told = False
         self._threads = [threading.Thread(target=self._run, name="keep", daemon=True) for _ in range(threads)]
 
@@ -165,7 +165,7 @@ class _Keepers:
             result, row = self._kept.popleft()
             if result.done():  # its row is no longer waited for
                 continue
-            if isinstance(row, Exception):
+            if isinstance(row, BaseException):
                 result.set_exception(row)
             else:
                 result.set_result(row)
@@ -174,7 +174,7 @@ class _Keepers:
         """Some of what waits, as soon as anything does; none = no more will come."""
         taken: list[tuple[Row, asyncio.Future[Result]]] = []
         one = self._waiting.get()
-        with suppress(queue.Empty):  # another thread may take what is seen to wait
+        with suppress(queue.Empty):
             while one is not None:
                 taken.append(one)
                 if len(taken) == self._at_once:
@@ -184,10 +184,10 @@ class _Keepers:
                 self._waiting.put(None)  # for this thread's next look
         return taken
 
-    def _result(self, row: Row) -> Result | Exception:
+    def _result(self, row: Row) -> Result | BaseException:
         try:
             return self._function([row])[0]
-        except Exception as error:  # noqa: BLE001 - raised where the result is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
             return error
 
 

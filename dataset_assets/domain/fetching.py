@@ -35,10 +35,10 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max((when - now).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max((when - now).total_seconds(), 0.0)
 
 
 def opt_out(headers: Iterable[str], directives: Iterable[str], agent: str) -> str | None:

@@ -20,6 +20,10 @@ class ScratchFailed(Exception):
     """A disk that takes no more. No OSError: it would be held to be the network's."""
 
 
+class BodyClosed(Exception):
+    """The bytes are gone, or going."""
+
+
 class Body:
     """A body in the making, then a whole one. `scratch` takes what does not stay in memory, and is left empty."""
 
@@ -68,13 +72,21 @@ class Body:
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest())
 
     def whole(self) -> bytes:
-        """The whole body; a large one is read back."""
+        """The whole body; a large one is read back.
+
+        Raises: BodyClosed when another thread has let go of the bytes: a stopped run must keep no part of a file.
+        """
         if self._file is not None:
             self._file.seek(0)
-            return self._file.read()
-        if len(self._chunks) > 1:
-            self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0] if self._chunks else b""
+            data = self._file.read()
+        elif len(chunks := self._chunks) == 1:
+            data = chunks[0]
+        else:
+            data = b"".join(chunks)
+            self._chunks[:] = [data] if data else []
+        if len(data) != self.size:
+            raise BodyClosed(f"{len(data):,} of {self.size:,} bytes are left")
+        return data
 
     def head(self, size: int) -> bytes:
         """The first bytes."""

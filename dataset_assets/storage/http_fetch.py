@@ -20,8 +20,8 @@ REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410, 451)
 BUSY = (429, 503)
 GRACE_S = 5.0  # until a slow answer is held to be one
-# Of an answer that is no file, so much is taken, so that its connection can be kept.
-SPARE_BYTES = 1 << 16
+# Of an answer that is no file, so much is taken, and for so long, so that its connection can be kept.
+SPARE_BYTES, SPARE_S = 1 << 16, 2.0
 # What the failure of a connection is called once part of a file has come: then it is no sign of a dead network.
 _MIDWAY = {"timed_out": "too_slow", "connection_lost": "cut_off", "bad_response": "cut_off"}
 
@@ -55,7 +55,7 @@ class Known:
     @property
     def headers(self) -> dict[str, str]:
         named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in named.items() if value}
+        return {name: value for name, value in named.items() if value and value.isascii()}
 
 
 class _Failed(Exception):
@@ -75,7 +75,8 @@ class Fetcher:
     guard: Guard | None = None
 
     async def __aenter__(self) -> "Fetcher":
-        self._lines = Lines(self.guard or Guard(parse_networks(self.settings.allow_addresses)), self.resolver)
+        guard = self.guard or Guard(parse_networks(self.settings.allow_addresses))
+        self._lines = Lines(guard, self.resolver, kept=2 * self.settings.concurrency)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,6 +100,8 @@ class Fetcher:
             return Answer(asked_at, *_broken("timed_out", f"not there after {self.settings.timeout_s:g} s", body.size))
         except ExchangeFailed as failed:
             return Answer(asked_at, *_broken(failed.reason, str(failed), body.size))
+        except (ValueError, ArithmeticError) as error:  # of what the host says
+            return Answer(asked_at, *_broken("bad_response", f"{type(error).__name__}: {error}", body.size))
         finally:
             if answer is None or answer.body is None:
                 body.close()
@@ -114,19 +117,29 @@ class Fetcher:
             # What is for the first host alone does not go to another, nor to itself without encryption.
             own = {**self.settings.headers, **known.headers} if url.origin() == first.origin() else {}
             # Without the semicolon, libcurl takes an empty field for one that is not to be sent.
-            said = [f"{name}: {value}" if value else f"{name};" for name, value in {**headers, **own}.items()]
-            reading = _Reading(self, known, asked_at, body)
-            try:
-                head = await self._lines.exchange(url, said, reading)
-            except ExchangeFailed as failed:
-                raise reading.refusal or failed from None
+            said = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in {**headers, **own}.items()]
+            head = await self._exchanged(url, said, reading := _Reading(self, known, asked_at, body))
             if head.status not in REDIRECTS:
                 return reading.answer(head)
-            location = head.get("location")
+            location = _as_utf8(head.get("location") or "")
             if not location:
                 raise _Failed("bad_response", "a redirect to nowhere", head.status)
             url = redirected(url, location, self.settings.allow_http_downgrade)
         raise _Failed("too_many_redirects", f"more than {MAX_REDIRECTS} redirects, the last to {str(url)[:200]}")
+
+    async def _exchanged(self, url: URL, said: list[str], reading: "_Reading") -> Head:
+        """What the host says first. Of an answer that is no file this is enough, however the rest of it ends."""
+        try:
+            async with asyncio.timeout(None) as reading.limit:
+                return await self._lines.exchange(url, said, reading)
+        except (_Enough, ExchangeFailed, TimeoutError):
+            if reading.head is None or reading.is_wanted:
+                raise
+            return reading.head
+
+
+class _Enough(Exception):
+    """More of an answer that is no file than is worth a connection."""
 
 
 class _Reading:
@@ -135,27 +148,34 @@ class _Reading:
     def __init__(self, fetcher: Fetcher, known: Known, asked_at: datetime, body: Body) -> None:
         self._settings, self._clock = fetcher.settings, fetcher.clock
         self._known, self._asked_at, self._body = known, asked_at, body
-        self._began = 0.0
-        self.refusal: _Failed | None = None
-        self._is_wanted, self._spare = False, SPARE_BYTES
+        self._began, self._spare = 0.0, SPARE_BYTES
+        self._refusal: _Failed | None = None
+        self.head: Head | None = None
+        self.is_wanted = False
+        self.limit: asyncio.Timeout | None = None  # of this exchange, to be set when no more than its head is wanted
 
     def headed(self, head: Head) -> None:
         """Judge what comes first; of an answer that is no file, the rest is let go where it is short."""
         self._began = self._clock.monotonic()
-        self._is_wanted = head.status == 200
         try:
             self._judge(head)
+            self.is_wanted = head.status == 200
         except _Failed as failed:
-            self.refusal, self._is_wanted = failed, False
-            if head.length is None or head.length > SPARE_BYTES:
-                raise
+            self._refusal = failed
+        self.head = head
+        if self.is_wanted:
+            return
+        if not head.is_framed or (head.length or 0) > SPARE_BYTES:
+            raise _Enough
+        if self.limit is not None:
+            self.limit.reschedule(asyncio.get_running_loop().time() + SPARE_S)
 
     def came(self, piece: bytes) -> None:
         """Take a piece of the body."""
-        if not self._is_wanted:
+        if not self.is_wanted:
             self._spare -= len(piece)
             if self._spare < 0:
-                raise self.refusal or _Failed("bad_response", "much more than a redirect came")
+                raise _Enough
             return
         body, settings = self._body, self._settings
         body.feed(piece)
@@ -167,8 +187,8 @@ class _Reading:
 
     def answer(self, head: Head) -> Answer:
         """What the whole comes to. Raises: _Failed."""
-        if self.refusal is not None:
-            raise self.refusal
+        if self._refusal is not None:
+            raise self._refusal
         return Answer(
             self._asked_at,
             status=head.status,
@@ -199,6 +219,8 @@ class _Reading:
 def _refusal(head: Head, asked_at: datetime) -> _Failed:
     """What a status means that brings no file."""
     status, detail = head.status, f"the host answered {head.status}"
+    if not status:
+        return _Failed("bad_response", "the host answered with no status that there is")
     if status in GONE:
         return _Failed("gone", detail, status)
     wait = retry_after_s(head.get("retry-after"), asked_at) if status in BUSY else None
@@ -214,6 +236,14 @@ def _broken(reason: str, said: str, received: int) -> tuple[str, str]:
     return (_MIDWAY.get(reason, reason) if received else reason), f"{said}{came}"[:500]
 
 
+def _as_utf8(value: str) -> str:
+    """A field that was read byte by byte, as UTF-8 where it is that."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
 def _short(value: str | None) -> str | None:
-    """A header that is kept; what is longer than any honest one is not."""
-    return value if value and len(value) <= 200 and value.isprintable() else None
+    """A header that is kept, to be sent back; what is longer than any honest one, or not plain text, is not."""
+    return value if value and len(value) <= 200 and value.isascii() and value.isprintable() else None

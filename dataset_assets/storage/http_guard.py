@@ -1,7 +1,7 @@
 """The guard of every fetch: which URLs are asked for, and which addresses are connected to.
 
 The address is looked at where the socket is made, and nowhere else: a name may resolve to another address the second
-time, a redirect may name one, and a client asks no resolver about an address in digits.
+time, a redirect may name one, and an address in digits may be written in ways that only the client reads.
 """
 
 import re
@@ -17,6 +17,8 @@ from dataset_assets.domain.addresses import Network, refusal
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str | int | bytes, ...]]
 
 MAX_URL_CHARACTERS = 8192
+# What two readers of a URL could take for different hosts, such as %61, is no host.
+_HOST = re.compile(r"[A-Za-z0-9._~:-]+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -54,6 +56,8 @@ def checked_url(text: str) -> URL:
         raise RefusedUrl(f"{text[:200]!a}: {error}") from None
     if url.scheme not in ("http", "https") or not host or port is None:
         raise RefusedUrl(f"{text[:200]!a}: expected http:// or https:// and a host")
+    if not _HOST.fullmatch(url.raw_host or "") or not str(url).isascii():
+        raise RefusedUrl(f"{text[:200]!a}: no host has such a name")
     if url.user is not None or url.password is not None:
         raise RefusedUrl("a URL with a user name or password in it is not asked for")
     return url

@@ -150,6 +150,47 @@ def test_a_bug_of_the_function_is_raised(tmp_path: Path) -> None:
             list(running)
 
 
+def test_a_run_that_ends_early_keeps_no_part_of_a_file(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    class Late:
+        """Says that nothing is blocked, once the run has ended: after the hashes, before the file is written."""
+
+        def file(self, sha256: str, md5: str) -> None:
+            threading.Timer(0.5, ended.set).start()
+            assert ended.wait(30)
+
+    keep = KeepFetched(Blobs(tmp_path), blocked=Late())  # type: ignore[arg-type]
+    hashed = threading.Event()
+
+    def keeping(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        if rows[0]["image_id"] == "pd12m-1-0":
+            assert hashed.wait(30)
+            raise KeyError("a bug")
+        threading.Timer(0.1, hashed.set).start()
+        return keep(rows)
+
+    with WebServer(default=bytes_of(IMAGE)) as server:
+        running = FetchEngine(settings(), tmp_path, keepers=2).run(keeping, islice(endless(server, []), 2))
+        with pytest.raises(KeyError, match="a bug"):
+            list(running)
+
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_what_no_program_expects_of_the_function_is_raised_too(tmp_path: Path) -> None:
+    class Panic(BaseException):
+        """As a library in Rust raises."""
+
+    def wrong(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        raise Panic("in a library")
+
+    with WebServer(default=bytes_of(IMAGE)) as server:
+        running = FetchEngine(settings(), tmp_path).run(wrong, islice(endless(server, []), 3))
+        with pytest.raises(Panic, match="in a library"):
+            list(running)
+
+
 @pytest.mark.parametrize(("per_host", "concurrency", "most"), [(3, 64, 3), (64, 5, 5)])
 def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path, per_host: int, concurrency: int, most: int) -> None:
     running, highest = 0, 0

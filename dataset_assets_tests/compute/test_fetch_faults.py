@@ -245,6 +245,39 @@ def test_n11_five_redirects_are_followed(tmp_path: Path, server: WebServer) -> N
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 1000\r\n\r\nshort",
+        b"Content-Length: 70000\r\n\r\n" + b"x" * 70_000,
+        b"Content-Length: 1000\r\n\r\n",
+        b"\r\nan end that is not said",
+        b"Transfer-Encoding: chunked\r\n\r\nno chunk at all\r\n",
+    ],
+    ids=["cut off", "long", "none", "of unsaid length", "broken"],
+)
+@pytest.mark.parametrize("is_left_open", [True, False])
+def test_n11_a_redirect_is_followed_whatever_its_body_is(
+    tmp_path: Path, server: WebServer, answer: bytes, is_left_open: bool
+) -> None:
+    async def moved(request: Request) -> None:
+        await request.send(b"HTTP/1.1 302 Found\r\nLocation: /good.png\r\n" + answer)
+        if is_left_open:
+            await asyncio.sleep(10)
+        request.writer.close()
+
+    assert one(tmp_path, server.give("/a", moved), attempts=1, timeout_s=8)["state"] == "stored"
+
+
+def test_n11_a_redirect_to_a_name_in_utf8_is_followed(tmp_path: Path, server: WebServer) -> None:
+    async def moved(request: Request) -> None:
+        await request.send("HTTP/1.1 302 Found\r\nLocation: /imgé.png\r\nContent-Length: 0\r\n\r\n".encode())
+
+    server.give("/img%C3%A9.png", IMAGE)
+
+    assert one(tmp_path, server.give("/a", moved))["state"] == "stored"
+
+
+@pytest.mark.parametrize(
     "location",
     [
         "file:///etc/hostname",
@@ -316,6 +349,18 @@ def test_n14_a_certificate_that_nobody_vouches_for_is_refused(
 
     assert (row["state"], row["reason"]) == ("pending", "tls_failed")
     assert secure.requests.total() == 0, "nothing is said to a host that is not who it should be"
+
+
+def test_n14_where_the_named_certificates_are_not_nobody_is_trusted(
+    tmp_path: Path, server: WebServer, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "none.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    with WebServer(tls=context) as secure:
+        row = one(tmp_path, secure.give("/a", IMAGE), server)
+
+    assert (row["state"], row["reason"]) == ("pending", "tls_failed")
 
 
 def test_n14_a_certificate_that_this_machine_trusts_is_good_for_its_own_name(
@@ -439,6 +484,42 @@ def test_n20_hostile_headers_cost_one_row(tmp_path: Path, server: WebServer, hea
 
     assert (row["state"], row["path"]) == ("pending", None)
     assert psutil.Process().memory_info().rss - before < 100 << 20
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 5000 + b"5\r\n",
+        b"HTTP/1.1 404 No\r\nContent-Length: " + b"9" * 5000 + b"\r\n",
+        b"HTTP/1.1 40000 No\r\n",
+        b"HTTP/1.1 " + b"4" * 5000 + b" No\r\n",
+        b"HTTP/1.1 503 No\r\nRetry-After: Mon, 01 Jan 2001 00:00:00 +999999999999999\r\n",
+    ],
+    ids=["many noughts", "a long length", "a long status", "a longer status", "a year that is none"],
+)
+def test_n20_numbers_that_are_none_cost_one_row(tmp_path: Path, server: WebServer, head: bytes) -> None:
+    async def strange(request: Request) -> None:
+        await request.send(head + b"\r\nnothing")
+        request.writer.close()
+
+    row = one(tmp_path, server.give("/a", strange), server, attempts=1)
+
+    assert row["state"] in ("pending", "quarantined")
+    assert row["http_status"] in (None, 200, 404, 503)
+    assert row["path"] is None
+
+
+def test_n20_a_tag_that_is_no_plain_text_is_not_sent_back(tmp_path: Path, server: WebServer) -> None:
+    async def tagged(request: Request) -> None:
+        head = f'HTTP/1.1 200 OK\r\nETag: "é"\r\nLast-Modified: gestern, ä\r\nContent-Length: {len(IMAGE)}\r\n\r\n'
+        await request.send(head.encode() + IMAGE)
+
+    rows = located({"1": server.give("/a", tagged)})
+    first = fetch(tmp_path, rows)
+    again = fetch(tmp_path, rows, previous=first.with_columns(etag=pl.lit('"日本"')))
+
+    assert first.select("state", "etag", "last_modified").rows() == [("stored", None, None)]
+    assert again["state"].to_list() == ["stored"]
 
 
 def test_a_large_body_goes_through_a_file_and_arrives_whole(tmp_path: Path, server: WebServer) -> None:

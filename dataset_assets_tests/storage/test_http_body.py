@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_assets.storage.http_body import IN_MEMORY_BYTES, Body, ScratchFailed
+from dataset_assets.storage.http_body import IN_MEMORY_BYTES, Body, BodyClosed, ScratchFailed
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 200_000, IN_MEMORY_BYTES, IN_MEMORY_BYTES + 1, 3 * IN_MEMORY_BYTES])
@@ -33,3 +33,15 @@ def test_a_disk_that_fails_is_not_taken_for_the_network(tmp_path: Path) -> None:
 
     with pytest.raises(ScratchFailed, match="make room"):
         body.feed(bytes(IN_MEMORY_BYTES + 1))
+
+
+@pytest.mark.parametrize("size", [10, 3000, IN_MEMORY_BYTES + 1])
+def test_bytes_that_were_let_go_are_an_error_and_not_an_empty_file(tmp_path: Path, size: int) -> None:
+    body = Body(tmp_path)
+    for start in range(0, size, 1000):
+        body.feed(bytes(min(1000, size - start)))
+    body.close()
+
+    for ask in (body.whole, lambda: body.head(16)):
+        with pytest.raises((BodyClosed, ValueError)):
+            ask()

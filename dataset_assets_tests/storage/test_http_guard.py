@@ -141,6 +141,7 @@ def test_x07_one_private_address_among_public_ones_blocks_the_name() -> None:
             "http://[::1",
             "http://\0/",
         ),
+        *("http://[fe80::1%ä]/", "http://[fe80::1%25eth0]/", "http://ex%61mple.com/", "http://*/", "http://a,b/"),
         *(r"\\server\share", "s3://bucket/key", "http://example.com/" + "a" * 9000),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from yarl import URL
 
@@ -51,6 +52,14 @@ def test_the_last_answer_counts_and_a_field_may_come_twice() -> None:
     assert head.get("x-robots-tag") is None
 
 
+def test_neither_a_field_nor_a_trailer_is_another_head() -> None:
+    head = [b"HTTP/1.1 404 No\r\n", b"HTTP/1.1 200 OK: x\r\n", b"\r\n"]
+    trailers = [b"HTTP/1.1 200 OK\r\n", b"Location: /a\r\n", b"\r\n"]
+
+    assert Head.parse(head).status == 404
+    assert (Head.parse([*head, *trailers]).status, Head.parse([*head, *trailers]).get("location")) == (404, None)
+
+
 @pytest.mark.parametrize("line", [b"HTTP/1.1\r\n", b"HTTP/1.1 ok\r\n", b"HTTP/1.1 \xb2\r\n"])
 def test_a_host_that_says_no_status_says_0(line: bytes) -> None:
     assert Head.parse([line]).status == 0
@@ -64,6 +73,8 @@ def test_a_host_that_says_no_status_says_0(line: bytes) -> None:
         ({"transfer-encoding": ["chunked"]}, None, True),
         ({"content-length": ["12"], "transfer-encoding": ["chunked"]}, None, True),
         ({"content-length": ["²"]}, None, False),
+        ({"content-length": ["000"]}, 0, True),
+        ({"content-length": ["9" * 5000]}, None, False),
     ],
 )
 def test_a_body_has_an_end_where_the_host_says_so(
@@ -93,6 +104,40 @@ def test_a_name_is_asked_for_once_and_its_connection_is_kept() -> None:
 
     assert names.asked == 1
     assert server.seen["/a"][0]["Host"] == f"here.example:{server.port}"
+
+
+def test_no_more_connections_are_kept_than_allowed() -> None:
+    names = Names({f"host{number}.example": ["127.0.0.1"] for number in range(60)})
+    with WebServer() as server:
+        server.give("/a", IMAGE)
+
+        async def work() -> None:
+            lines = Lines(Guard(parse_networks(LOOPBACK)), names, kept=8)
+            for name in names.table:
+                await lines.exchange(URL(f"http://{name}:{server.port}/a"), [], Kept())
+            open_ones = [
+                one for one in psutil.Process().net_connections() if one.raddr and one.raddr.port == server.port
+            ]
+            await lines.close()
+            assert 0 < len(open_ones) <= 9
+
+        asyncio.run(work())
+
+    assert server.connections == 60
+
+
+def test_a_line_is_there_again_after_a_failure() -> None:
+    with WebServer() as server:
+        server.give("/a", IMAGE)
+
+        async def work(lines: Lines) -> None:
+            for _ in range(5):
+                with pytest.raises(ExchangeFailed):
+                    await lines.exchange(URL("http://nowhere.example/a"), [], Kept())
+                await lines.exchange(URL(f"http://here.example:{server.port}/a"), [], Kept())
+            assert len(lines._idle) == 1
+
+        within(work, Names({"here.example": ["127.0.0.1"]}))
 
 
 def test_what_a_reader_raises_ends_the_exchange_and_no_other() -> None:
@@ -160,6 +205,11 @@ def test_a_page_in_the_place_of_a_file_costs_no_connection(tmp_path: Path) -> No
     with WebServer(default=status_of(404)) as server:
         server.give("/moved", status_of(302, Location="/here"))
         server.give("/here", bytes_of(IMAGE))
+
+        async def chunked(request: Request) -> None:
+            await request.send(b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n0\r\n\r\n")
+
+        server.give("/gone", chunked)
         urls = {str(post): server.url("/moved" if post % 2 else "/gone") for post in range(1, 31)}
         rows = fetch(tmp_path, located(urls), settings(per_host=1, concurrency=1))
 
