@@ -23,7 +23,7 @@ test: $(READY)   ## Run the tests; no network is needed.
 
 test-all: $(READY)   ## Run the long tests too: kills at random moments, the UI in Chromium, mutants, a Ray cluster.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,ray]'
-	$(BIN)/pytest -n 2 --dist loadfile -m 'slow or not slow' --hypothesis-profile=default
+	$(BIN)/pytest -n 2 --dist loadfile -m 'slow or not slow' --hypothesis-profile=new_each_time
 
 lint: $(READY)   ## Check style and types.
 	$(BIN)/ruff format --check .
