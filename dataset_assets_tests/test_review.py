@@ -203,9 +203,11 @@ def test_ctrl_c_needs_no_further_key(monkeypatch: pytest.MonkeyPatch) -> None:
             signal.siginterrupt(signal.SIGINT, False)  # as a handler does that Polars puts in place
             stop.start()
             late.start()
-            with pytest.raises(KeyboardInterrupt):
-                read_key()
-        signal.signal(signal.SIGINT, before)
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    read_key()
+            finally:
+                signal.signal(signal.SIGINT, before)
         assert late.is_alive(), "it was the key that ended the wait"
         late.cancel()
 
