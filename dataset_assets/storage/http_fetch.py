@@ -163,7 +163,7 @@ class _Reading:
         except _Failed as failed:
             self._refusal = failed
         self.head = head
-        if self.is_wanted:
+        if self.is_wanted or head.status == 304:  # which has no body, whatever length it tells
             return
         if not head.is_framed or (head.length or 0) > SPARE_BYTES:
             raise _Enough

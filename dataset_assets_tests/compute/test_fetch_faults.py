@@ -549,6 +549,24 @@ def test_a_held_file_is_asked_for_with_what_its_host_said_of_it(tmp_path: Path, 
     assert third["http_status"].to_list() == [200], "a file that is gone is asked for without conditions"
 
 
+def test_files_that_are_unchanged_cost_one_connection(tmp_path: Path, server: WebServer) -> None:
+    async def answer(request: Request) -> None:
+        told = {"ETag": '"v1"', "Content-Length": ""}
+        await (
+            request.reply(304, headers=told)
+            if "If-None-Match" in request.headers
+            else request.reply(200, IMAGE, {"ETag": '"v1"'})
+        )
+
+    rows = located({str(post): server.give(f"/{post}", answer) for post in range(1, 21)})
+    first = fetch(tmp_path, rows)
+    before = server.connections
+    again = fetch(tmp_path, rows, settings(concurrency=1), previous=first)
+
+    assert set(again["http_status"]) == {304}
+    assert server.connections == before + 1
+
+
 def test_a_pending_file_is_tried_later_and_later(tmp_path: Path, server: WebServer) -> None:
     rows, waits = located({"1": server.give("/a", status_of(500))}), []
     previous: pl.DataFrame | None = None
